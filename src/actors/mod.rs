@@ -1,0 +1,1 @@
+//! The actors: shells that decode a message, call the core, perform its effects. No actor file imports another.

@@ -1,0 +1,388 @@
+//! Names: who a node is, which life of it, which map, which shard, which write.
+//!
+//! Every name has one text form (used in metadata and logs), parsed strictly: what does not
+//! print back to the same text is refused, so that two spellings never name one thing.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A name that could not be parsed; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct ParseIdError {
+    /// The text as it arrived, shortened to 80 characters.
+    pub text: String,
+    /// What was expected, with its article: "an IP:PORT address".
+    pub expected: &'static str,
+}
+
+impl ParseIdError {
+    fn new(text: &str, expected: &'static str) -> Self {
+        Self {
+            text: text.chars().take(80).collect(),
+            expected,
+        }
+    }
+}
+
+/// The `IP:PORT` by which peers reach a node. Ordered numerically: IPv4 before IPv6, by IP, then by port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(SocketAddr);
+
+impl Address {
+    /// The address as the network takes it.
+    pub fn socket(self) -> SocketAddr {
+        self.0
+    }
+
+    /// Port part, never zero.
+    pub fn port(self) -> u16 {
+        self.0.port()
+    }
+}
+
+impl TryFrom<SocketAddr> for Address {
+    type Error = ParseIdError;
+
+    /// Refuses port 0, the unspecified address, and IPv6 scopes, none of which a peer can reach.
+    fn try_from(socket: SocketAddr) -> Result<Self, ParseIdError> {
+        let plain = match socket {
+            SocketAddr::V4(_) => true,
+            SocketAddr::V6(v6) => v6.scope_id() == 0 && v6.flowinfo() == 0,
+        };
+        if plain && socket.port() != 0 && !socket.ip().is_unspecified() {
+            Ok(Self(socket))
+        } else {
+            Err(ParseIdError::new(&socket.to_string(), ADDRESS))
+        }
+    }
+}
+
+const ADDRESS: &str = "an IP:PORT address that peers can reach";
+
+impl FromStr for Address {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let socket: SocketAddr = text.parse().map_err(|_| ParseIdError::new(text, ADDRESS))?;
+        Self::try_from(socket)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let socket = SocketAddr::deserialize(deserializer)?;
+        Self::try_from(socket).map_err(serde::de::Error::custom)
+    }
+}
+
+/// One life of a node with its memory; a later life is larger.
+///
+/// Made of the wall-clock millisecond of the start and 12 random bits, so that a node that
+/// restarts within a millisecond, or with its clock set back to the very same one, still does not
+/// repeat it. Zero means "no life known".
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Incarnation(u64);
+
+impl Incarnation {
+    /// No life of that node is known.
+    pub const UNKNOWN: Self = Self(0);
+    const RANDOM_BITS: u32 = 12;
+
+    /// The life that starts now: `wall_ms` since the Unix epoch (below 2^51) and any `random` bits.
+    pub fn starting(wall_ms: u64, random: u64) -> Self {
+        let low = random & ((1 << Self::RANDOM_BITS) - 1);
+        Self((wall_ms << Self::RANDOM_BITS | low).max(1))
+    }
+
+    /// A life that is later than `self` and starts not before `wall_ms`.
+    pub fn succeeding(self, wall_ms: u64, random: u64) -> Self {
+        Self::starting(wall_ms, random).max(Self(self.0 + 1 + (random & 0xff)))
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl FromStr for Incarnation {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "an incarnation in lower-case hexadecimal");
+        let value = u64::from_str_radix(text, 16).map_err(|_| error())?;
+        if value != 0 && format!("{value:x}") == text {
+            Ok(Self(value))
+        } else {
+            Err(error())
+        }
+    }
+}
+
+/// Who numbered a write: one life of one node, within one [`Domain`].
+///
+/// The third part of an origin's identity, the map under which it numbers, is that of the domain
+/// in whose clock the origin stands; it is kept there once instead of in every entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The node.
+    pub address: Address,
+    /// Its life.
+    pub incarnation: Incarnation,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.address, self.incarnation)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (address, incarnation) = text
+            .rsplit_once('@')
+            .ok_or_else(|| ParseIdError::new(text, "an origin ADDRESS@INCARNATION"))?;
+        Ok(Self {
+            address: address.parse()?,
+            incarnation: incarnation.parse()?,
+        })
+    }
+}
+
+/// One write: the `counter`-th (from 1, without gaps) of its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dot {
+    /// Who numbered the write.
+    pub origin: Origin,
+    /// Its number, from 1.
+    pub counter: u64,
+}
+
+impl fmt::Display for Dot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.origin, self.counter)
+    }
+}
+
+/// The numbered assignment of nodes to shards: (epoch, stamp, maker), ordered so.
+///
+/// [`MapId::IMPLICIT`], the map of a cluster without `SHARD_COUNT`, precedes every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MapId {
+    /// One more than that of the map before.
+    pub epoch: u64,
+    /// Wall-clock milliseconds of its making.
+    pub stamp: u64,
+    /// Who made it; `None` for a map that all nodes derive alike.
+    pub maker: Option<Address>,
+}
+
+impl MapId {
+    /// One shard, in which all nodes are.
+    pub const IMPLICIT: Self = Self {
+        epoch: 0,
+        stamp: 0,
+        maker: None,
+    };
+}
+
+impl fmt::Display for MapId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.maker {
+            None => write!(f, "{}", self.epoch),
+            Some(maker) => write!(f, "{}.{}.{maker}", self.epoch, self.stamp),
+        }
+    }
+}
+
+impl FromStr for MapId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "a map EPOCH or EPOCH.STAMP.MAKER");
+        let parsed = match text.split_once('.') {
+            None => Self {
+                epoch: text.parse().map_err(|_| error())?,
+                stamp: 0,
+                maker: None,
+            },
+            Some((epoch, rest)) => {
+                let (stamp, maker) = rest.split_once('.').ok_or_else(error)?;
+                Self {
+                    epoch: epoch.parse().map_err(|_| error())?,
+                    stamp: stamp.parse().map_err(|_| error())?,
+                    maker: Some(maker.parse()?),
+                }
+            }
+        };
+        if parsed.to_string() == text {
+            Ok(parsed)
+        } else {
+            Err(error())
+        }
+    }
+}
+
+/// A shard of a map: `s0`, `s1`, …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShardId(pub u32);
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
+impl FromStr for ShardId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let number = text.strip_prefix('s').and_then(|n| n.parse().ok());
+        number
+            .map(Self)
+            .filter(|id| id.to_string() == text)
+            .ok_or_else(|| ParseIdError::new(text, "a shard s0, s1, …"))
+    }
+}
+
+/// One causal domain: a shard under the map that last changed its key range.
+///
+/// Clocks, buffers and deps belong to one domain and are never merged across domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Domain {
+    /// The map.
+    pub map: MapId,
+    /// The shard under it.
+    pub shard: ShardId,
+}
+
+impl Domain {
+    /// The only domain of a cluster that was never sharded.
+    pub const UNSHARDED: Self = Self {
+        map: MapId::IMPLICIT,
+        shard: ShardId(0),
+    };
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.map, self.shard)
+    }
+}
+
+impl FromStr for Domain {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (map, shard) = text
+            .rsplit_once('/')
+            .ok_or_else(|| ParseIdError::new(text, "a domain MAP/SHARD"))?;
+        Ok(Self {
+            map: map.parse()?,
+            shard: shard.parse()?,
+        })
+    }
+}
+
+/// A client's key: 1 to [`Key::MAX_CHARS`] Unicode scalar values. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The longest key, in Unicode scalar values (contract §2).
+    pub const MAX_CHARS: usize = 50;
+
+    /// The key, or `None` if `text` is empty or longer than [`Key::MAX_CHARS`].
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.chars().nth(Self::MAX_CHARS).is_none();
+        fits.then(|| Self(text.into()))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_prints_back_to_the_text_it_was_parsed_from() {
+        let domain = "3.1790000000000.10.10.0.2:8090/s12";
+        assert_eq!(domain.parse::<Domain>().unwrap().to_string(), domain);
+        let origin = "[fe80::1]:8090@1a2b";
+        assert_eq!(origin.parse::<Origin>().unwrap().to_string(), origin);
+        assert_eq!("0/s0".parse::<Domain>().unwrap(), Domain::UNSHARDED);
+    }
+
+    #[test]
+    fn second_spellings_and_unreachable_addresses_are_refused() {
+        for text in ["10.0.0.1:0", "0.0.0.0:80", "10.0.0.1", "host:80", ""] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        for text in ["0", "01", "A", "+1", ""] {
+            assert!(text.parse::<Incarnation>().is_err(), "{text}");
+        }
+        for text in ["s", "s01", "0", "s+1", "s-1"] {
+            assert!(text.parse::<ShardId>().is_err(), "{text}");
+        }
+        for text in ["", "01", "1.2", "1.02.10.0.0.1:1", "1..10.0.0.1:1"] {
+            assert!(text.parse::<MapId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_sort_numerically() {
+        let mut sorted: Vec<Address> = ["10.10.0.10:80", "10.10.0.2:9000", "10.10.0.2:80"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        sorted.sort();
+        let texts: Vec<String> = sorted.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["10.10.0.2:80", "10.10.0.2:9000", "10.10.0.10:80"]);
+    }
+
+    #[test]
+    fn a_successor_is_later_even_when_the_wall_clock_was_set_back() {
+        let life = Incarnation::starting(1_000_000, 77);
+        assert!(life.succeeding(5, 0) > life);
+        assert!(life.succeeding(2_000_000, 0) > life);
+    }
+
+    #[test]
+    fn fifty_characters_make_a_key_and_fifty_one_do_not() {
+        assert!(Key::new(&"é".repeat(50)).is_some());
+        assert!(Key::new(&"é".repeat(51)).is_none());
+        assert!(Key::new("").is_none());
+    }
+}

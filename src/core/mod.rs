@@ -1,0 +1,13 @@
+//! The protocol, pure: no actors, no runtime, no I/O, no clock, no randomness of its own.
+//!
+//! Everything here is a function of its arguments. Time comes in as [`Millis`] (monotonic) or as
+//! wall-clock milliseconds, randomness as a seeded generator, and effects go out as data that the
+//! actors perform. Nothing is decided by the iteration order of a hash map. So one seed replays
+//! one history, and every rule can be tested without a network.
+
+pub mod id;
+pub mod stamp;
+pub mod view;
+
+/// Milliseconds on a monotonic clock whose zero is the start of the node.
+pub type Millis = u64;

@@ -1,0 +1,12 @@
+//! causet: a causally consistent, replicated key-value store.
+//!
+//! Layers, each knowing only those before it: [`core`] (the protocol, pure) ← [`messages`] (what
+//! actors say) ← [`actors`] (shells) ← `node` (the only wiring) ← `main`. [`transport`] is the gate to the
+//! network, `http` the thin layer that speaks the public contract.
+
+pub mod actors;
+pub mod config;
+pub mod core;
+pub mod messages;
+pub mod time;
+pub mod transport;
