@@ -5,9 +5,23 @@
 //! actors perform. Nothing is decided by the iteration order of a hash map. So one seed replays
 //! one history, and every rule can be tested without a network.
 
+pub mod causal_buffer;
+pub mod causality;
+pub mod clock;
 pub mod id;
+pub mod join;
+pub mod link;
+pub mod metadata;
+pub mod outbox;
+pub mod parking;
+pub mod repair;
 pub mod stamp;
+pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
+pub mod wire;
+pub mod write;
 
 /// Milliseconds on a monotonic clock whose zero is the start of the node.
 pub type Millis = u64;

@@ -1,0 +1,263 @@
+//! State differences, page by page.
+//!
+//! The answerer cuts the difference once, at the first page, and keeps it for the asker until it is
+//! read or [`JoinLimits::session_ms`] pass without a question, so that all pages are of one
+//! consistent cut. Values are shared with the store, so a session costs pointers. The asker stages
+//! the pages and applies them together.
+
+use std::collections::BTreeMap;
+
+use super::Millis;
+use super::clock::Clock;
+use super::id::Origin;
+use super::stamp::HlcTime;
+use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use super::write::Write;
+
+/// How much is kept for askers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinLimits {
+    /// Bytes of writes in one page (one write may be larger and fills a page alone).
+    pub page_bytes: usize,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Milliseconds without a question after which a session is dropped.
+    pub session_ms: u64,
+}
+
+/// A replica's state at one moment, as far as an asker lacks it.
+#[derive(Debug)]
+pub struct Cut {
+    /// Who answers.
+    pub from: Origin,
+    /// What it covers.
+    pub clock: Clock,
+    /// Its hybrid time.
+    pub time: HlcTime,
+    /// Winners that the asker lacks.
+    pub writes: Vec<Write>,
+}
+
+/// The answerer's sessions, one for each asker at most.
+#[derive(Debug)]
+pub struct JoinSessions {
+    limits: JoinLimits,
+    by_asker: BTreeMap<Origin, Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    number: u64,
+    pages: Vec<JoinPage>,
+    asked: Millis,
+}
+
+impl JoinSessions {
+    /// No sessions.
+    pub fn new(limits: JoinLimits) -> Self {
+        Self {
+            limits,
+            by_asker: BTreeMap::new(),
+        }
+    }
+
+    /// Answers a request; `cut` is called for the first page of a session that is not open yet.
+    pub fn answer(
+        &mut self,
+        request: &JoinRequest,
+        now: Millis,
+        cut: impl FnOnce() -> Cut,
+    ) -> JoinAnswer {
+        let session_ms = self.limits.session_ms;
+        self.by_asker.retain(|_, s| now - s.asked < session_ms);
+        if self.session(request).is_none() && request.page == 0 {
+            self.by_asker.remove(&request.from);
+            if self.by_asker.len() >= self.limits.sessions {
+                return JoinAnswer::Refused(JoinRefusal::Busy);
+            }
+            let session = Session {
+                number: request.session,
+                pages: paged(cut(), self.limits.page_bytes),
+                asked: now,
+            };
+            self.by_asker.insert(request.from, session);
+        }
+        let Some(session) = self.session(request) else {
+            return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        };
+        session.asked = now;
+        match session.pages.get(request.page as usize) {
+            Some(page) => JoinAnswer::Page(page.clone()),
+            None => JoinAnswer::Refused(JoinRefusal::NoSuchPage),
+        }
+    }
+
+    fn session(&mut self, request: &JoinRequest) -> Option<&mut Session> {
+        self.by_asker
+            .get_mut(&request.from)
+            .filter(|session| session.number == request.session)
+    }
+
+    /// Sessions open now.
+    pub fn len(&self) -> usize {
+        self.by_asker.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.by_asker.is_empty()
+    }
+}
+
+fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
+    let empty = || JoinPage {
+        from: cut.from,
+        clock: cut.clock.clone(),
+        time: cut.time,
+        writes: Vec::new(),
+        last: false,
+    };
+    let mut pages = vec![empty()];
+    let mut bytes = 0;
+    for write in cut.writes {
+        let weight = write.weight();
+        if bytes > 0 && bytes + weight > page_bytes {
+            pages.push(empty());
+            bytes = 0;
+        }
+        bytes += weight;
+        if let Some(page) = pages.last_mut() {
+            page.writes.push(write);
+        }
+    }
+    if let Some(page) = pages.last_mut() {
+        page.last = true;
+    }
+    pages
+}
+
+/// The asker's side: pages that have arrived, until the last one has.
+#[derive(Debug)]
+pub struct Staging {
+    session: u64,
+    next_page: u32,
+    joined: Option<Cut>,
+}
+
+/// What a page has brought.
+#[derive(Debug)]
+pub enum Staged {
+    /// More is to come: ask for this page.
+    AskFor(u32),
+    /// All is here.
+    Complete(Cut),
+    /// The page is not of the same cut as those before; nothing of them may be used.
+    Inconsistent,
+}
+
+impl Staging {
+    /// Nothing has arrived yet.
+    pub fn new(session: u64) -> Self {
+        Self {
+            session,
+            next_page: 0,
+            joined: None,
+        }
+    }
+
+    /// The number of this join.
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Takes the page that was asked for.
+    pub fn stage(&mut self, page: JoinPage) -> Staged {
+        let mut joined = self.joined.take().unwrap_or_else(|| Cut {
+            from: page.from,
+            clock: page.clock.clone(),
+            time: page.time,
+            writes: Vec::new(),
+        });
+        if (joined.from, &joined.clock) != (page.from, &page.clock) {
+            return Staged::Inconsistent;
+        }
+        joined.writes.extend(page.writes);
+        if page.last {
+            return Staged::Complete(joined);
+        }
+        self.joined = Some(joined);
+        self.next_page += 1;
+        Staged::AskFor(self.next_page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::Domain;
+    use crate::core::testing::{origin, write};
+
+    const LIMITS: JoinLimits = JoinLimits {
+        page_bytes: 500,
+        sessions: 1,
+        session_ms: 1_000,
+    };
+
+    fn request(asker: u16, session: u64, page: u32) -> JoinRequest {
+        JoinRequest {
+            from: origin(asker),
+            domain: Domain::UNSHARDED,
+            clock: Clock::new(),
+            session,
+            page,
+        }
+    }
+
+    fn cut(writes: u64) -> Cut {
+        Cut {
+            from: origin(9),
+            clock: Clock::from_iter([(origin(1), writes)]),
+            time: HlcTime::ZERO,
+            writes: (1..=writes).map(|counter| write(1, counter)).collect(),
+        }
+    }
+
+    #[test]
+    fn pages_are_of_one_cut_even_when_the_store_moves_on() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        let mut staging = Staging::new(7);
+        let mut page = 0;
+        let joined = loop {
+            let store_now = 5 + u64::from(page);
+            match sessions.answer(&request(1, 7, page), 0, || cut(store_now)) {
+                JoinAnswer::Page(answer) => match staging.stage(answer) {
+                    Staged::AskFor(next) => page = next,
+                    Staged::Complete(joined) => break joined,
+                    Staged::Inconsistent => panic!("one cut"),
+                },
+                JoinAnswer::Refused(refusal) => panic!("{refusal:?}"),
+            }
+        };
+        assert!(page > 0, "more than one page");
+        assert_eq!(joined.writes, cut(5).writes);
+    }
+
+    #[test]
+    fn one_more_asker_than_allowed_is_told_to_come_back() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        sessions.answer(&request(1, 1, 0), 0, || cut(1));
+        let busy = JoinAnswer::Refused(JoinRefusal::Busy);
+        assert_eq!(sessions.answer(&request(2, 1, 0), 999, || cut(1)), busy);
+        let answer = sessions.answer(&request(2, 1, 0), 1_000, || cut(1));
+        assert!(matches!(answer, JoinAnswer::Page(_)), "the first is over");
+        let gone = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        assert_eq!(sessions.answer(&request(1, 1, 1), 1_000, || cut(1)), gone);
+    }
+
+    #[test]
+    fn an_empty_difference_is_one_last_page() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        let answer = sessions.answer(&request(1, 1, 0), 0, || cut(0));
+        assert!(matches!(answer, JoinAnswer::Page(page) if page.last && page.writes.is_empty()));
+    }
+}

@@ -1,0 +1,182 @@
+//! Requests that wait until the clock covers what they depend on.
+//!
+//! Each waits for one missing entry at a time, by which it is found when the clock rises, so a
+//! rising clock costs what it releases and not what is parked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Millis;
+use super::clock::Clock;
+use super::id::Origin;
+
+/// Parked requests of type `T`.
+#[derive(Debug)]
+pub struct ParkingLot<T> {
+    parked: BTreeMap<u64, Parked<T>>,
+    /// (awaited entry, ticket)
+    by_entry: BTreeSet<(Origin, u64, u64)>,
+    by_deadline: BTreeSet<(Millis, u64)>,
+    next_ticket: u64,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Parked<T> {
+    need: Clock,
+    awaited: (Origin, u64),
+    deadline: Millis,
+    request: T,
+}
+
+impl<T> ParkingLot<T> {
+    /// A lot for `limit` requests.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            parked: BTreeMap::new(),
+            by_entry: BTreeSet::new(),
+            by_deadline: BTreeSet::new(),
+            next_ticket: 0,
+            limit,
+        }
+    }
+
+    /// Parks `request` until `clock`, as it rises, covers `need`, at most until `deadline`.
+    ///
+    /// # Errors
+    /// Gives the request back when the lot is full, or when nothing is missing.
+    pub fn park(
+        &mut self,
+        request: T,
+        need: Clock,
+        deadline: Millis,
+        clock: &Clock,
+    ) -> Result<(), T> {
+        let Some(awaited) = clock.first_lacking(&need) else {
+            return Err(request);
+        };
+        if self.parked.len() >= self.limit {
+            return Err(request);
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.by_entry.insert((awaited.0, awaited.1, ticket));
+        self.by_deadline.insert((deadline, ticket));
+        let parked = Parked {
+            need,
+            awaited,
+            deadline,
+            request,
+        };
+        self.parked.insert(ticket, parked);
+        Ok(())
+    }
+
+    /// Takes out every request whose need `clock` covers, in the order they were parked.
+    pub fn release(&mut self, clock: &Clock) -> Vec<T> {
+        if self.parked.is_empty() {
+            return Vec::new();
+        }
+        let mut tickets: Vec<u64> = Vec::new();
+        for (origin, counter) in clock.iter() {
+            let met = (origin, 0, 0)..=(origin, counter, u64::MAX);
+            tickets.extend(self.by_entry.range(met).map(|(_, _, ticket)| ticket));
+        }
+        tickets.sort_unstable();
+        let released = |ticket| self.release_or_wait_on(ticket, clock);
+        tickets.into_iter().filter_map(released).collect()
+    }
+
+    fn release_or_wait_on(&mut self, ticket: u64, clock: &Clock) -> Option<T> {
+        let parked = self.parked.get_mut(&ticket)?;
+        let met = parked.awaited;
+        match clock.first_lacking(&parked.need) {
+            None => self.take(ticket),
+            Some(awaited) => {
+                parked.awaited = awaited;
+                self.by_entry.remove(&(met.0, met.1, ticket));
+                self.by_entry.insert((awaited.0, awaited.1, ticket));
+                None
+            }
+        }
+    }
+
+    /// Takes out every request whose deadline is not after `now`, earliest first.
+    pub fn expire(&mut self, now: Millis) -> Vec<T> {
+        let due: Vec<u64> = self
+            .by_deadline
+            .range(..=(now, u64::MAX))
+            .map(|(_, ticket)| *ticket)
+            .collect();
+        due.into_iter().filter_map(|t| self.take(t)).collect()
+    }
+
+    /// Takes out everything, in the order it was parked.
+    pub fn drain(&mut self) -> Vec<T> {
+        let tickets: Vec<u64> = self.parked.keys().copied().collect();
+        tickets.into_iter().filter_map(|t| self.take(t)).collect()
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Requests parked now.
+    pub fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether none is parked.
+    pub fn is_empty(&self) -> bool {
+        self.parked.is_empty()
+    }
+
+    fn take(&mut self, ticket: u64) -> Option<T> {
+        let parked = self.parked.remove(&ticket)?;
+        let (origin, counter) = parked.awaited;
+        self.by_entry.remove(&(origin, counter, ticket));
+        self.by_deadline.remove(&(parked.deadline, ticket));
+        Some(parked.request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::origin;
+
+    fn clock(entries: &[(u16, u64)]) -> Clock {
+        entries.iter().map(|&(n, c)| (origin(n), c)).collect()
+    }
+
+    #[test]
+    fn a_request_leaves_when_the_last_of_its_needs_is_covered() {
+        let mut lot = ParkingLot::new(2);
+        let need = clock(&[(1, 2), (2, 1)]);
+        lot.park("a", need, 100, &Clock::new()).unwrap();
+        assert!(lot.release(&clock(&[(1, 5)])).is_empty());
+        assert_eq!(lot.release(&clock(&[(1, 5), (2, 1)])), ["a"]);
+        assert!(lot.is_empty() && lot.next_deadline().is_none());
+    }
+
+    #[test]
+    fn a_full_lot_gives_the_request_back() {
+        let mut lot = ParkingLot::new(1);
+        let need = clock(&[(1, 1)]);
+        lot.park("a", need.clone(), 100, &Clock::new()).unwrap();
+        assert_eq!(lot.park("b", need, 100, &Clock::new()), Err("b"));
+    }
+
+    #[test]
+    fn what_is_due_expires_and_the_rest_waits_on() {
+        let mut lot = ParkingLot::new(9);
+        for (name, deadline) in [("late", 300), ("early", 100), ("due", 200)] {
+            let need = clock(&[(1, 1)]);
+            lot.park(name, need, deadline, &Clock::new()).unwrap();
+        }
+        assert_eq!(lot.expire(200), ["early", "due"]);
+        assert_eq!(lot.next_deadline(), Some(300));
+        assert_eq!(lot.drain(), ["late"]);
+        assert_eq!(lot.len(), 0);
+    }
+}

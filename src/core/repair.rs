@@ -1,0 +1,181 @@
+//! When to ask whom for a join.
+//!
+//! Joins are the only repair. A digest that shows the other side ahead leads to one, unless what is
+//! lacking is just on its way: the sender says that it is pushing to us, or the writes are a third
+//! replica's, whose own push may be a moment behind. Then a lack that lasts [`RepairRules::patience_ms`]
+//! without being filled leads to one. One join runs at a time; what it leaves, the next digest shows.
+
+use std::collections::BTreeMap;
+
+use super::Millis;
+use super::clock::Clock;
+use super::id::Address;
+use super::wire::{Digest, Status};
+
+/// When a lack counts as lasting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepairRules {
+    /// Milliseconds for which the same lack must stand.
+    pub patience_ms: u64,
+}
+
+/// Memory of what peers were seen to be ahead by, and of the join that runs.
+#[derive(Debug)]
+pub struct Repair {
+    rules: RepairRules,
+    running: Option<Address>,
+    ahead: BTreeMap<Address, Ahead>,
+}
+
+#[derive(Debug)]
+struct Ahead {
+    clock: Clock,
+    since: Millis,
+}
+
+impl Repair {
+    /// Nothing runs.
+    pub fn new(rules: RepairRules) -> Self {
+        Self {
+            rules,
+            running: None,
+            ahead: BTreeMap::new(),
+        }
+    }
+
+    /// Takes note of a digest. True: ask its sender for a join now; it counts as running then.
+    /// `may_join` says whether the link to it may be used for that.
+    pub fn consider(&mut self, digest: &Digest, have: &Clock, may_join: bool, now: Millis) -> bool {
+        let from = digest.from.address;
+        if !have.lacks_any(&digest.clock) {
+            self.ahead.remove(&from);
+            return false;
+        }
+        let lasting = self.lasts(digest, have, now);
+        let due = lasting || (!digest.pushing && lacks_of_sender(digest, have));
+        let join = due && may_join && self.running.is_none() && digest.status != Status::Starting;
+        if join {
+            self.running = Some(from);
+            self.ahead.remove(&from);
+        }
+        join
+    }
+
+    /// Whether what this peer was ahead by some time ago is lacking still.
+    fn lasts(&mut self, digest: &Digest, have: &Clock, now: Millis) -> bool {
+        let ahead = self
+            .ahead
+            .entry(digest.from.address)
+            .or_insert_with(|| Ahead {
+                clock: digest.clock.clone(),
+                since: now,
+            });
+        if !have.lacks_any(&ahead.clock) {
+            ahead.clock.clone_from(&digest.clock);
+            ahead.since = now;
+        }
+        now - ahead.since >= self.rules.patience_ms
+    }
+
+    /// Something was dropped that only a join brings back: the next digest of anybody who has it
+    /// leads to one.
+    pub fn give_up_waiting(&mut self) {
+        for ahead in self.ahead.values_mut() {
+            ahead.since = 0;
+        }
+    }
+
+    /// A join from this peer was begun for another reason (the bootstrap). False if one runs.
+    pub fn begin(&mut self, from: Address) -> bool {
+        let free = self.running.is_none();
+        if free {
+            self.running = Some(from);
+        }
+        free
+    }
+
+    /// The running join has ended, one way or another.
+    pub fn ended(&mut self) {
+        self.running = None;
+    }
+
+    /// Whether a join runs, and from whom.
+    pub fn running(&self) -> Option<Address> {
+        self.running
+    }
+
+    /// Forgets peers that are no members any more.
+    pub fn retain(&mut self, members: impl Fn(&Address) -> bool) {
+        self.ahead.retain(|address, _| members(address));
+    }
+}
+
+fn lacks_of_sender(digest: &Digest, have: &Clock) -> bool {
+    have.get(&digest.from) < digest.clock.get(&digest.from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::Domain;
+    use crate::core::stamp::HlcTime;
+    use crate::core::testing::origin;
+
+    const RULES: RepairRules = RepairRules { patience_ms: 250 };
+
+    fn clock(entries: &[(u16, u64)]) -> Clock {
+        entries.iter().map(|&(n, c)| (origin(n), c)).collect()
+    }
+
+    fn digest(entries: &[(u16, u64)], pushing: bool) -> Digest {
+        Digest {
+            from: origin(1),
+            domain: Domain::UNSHARDED,
+            clock: clock(entries),
+            promise: HlcTime::ZERO,
+            status: Status::Serving,
+            pushing,
+            admits: true,
+        }
+    }
+
+    #[test]
+    fn a_sender_that_is_ahead_and_pushes_nothing_is_asked_at_once() {
+        let mut repair = Repair::new(RULES);
+        assert!(repair.consider(&digest(&[(1, 2)], false), &clock(&[(1, 1)]), true, 0));
+        assert_eq!(repair.running(), Some(origin(1).address));
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_waited_for_but_not_for_ever() {
+        let mut repair = Repair::new(RULES);
+        let ahead = digest(&[(1, 2), (2, 1)], true);
+        assert!(!repair.consider(&ahead, &Clock::new(), true, 1_000));
+        assert!(!repair.consider(&ahead, &Clock::new(), true, 1_249));
+        assert!(repair.consider(&ahead, &Clock::new(), true, 1_250));
+    }
+
+    #[test]
+    fn progress_starts_the_patience_anew() {
+        let mut repair = Repair::new(RULES);
+        assert!(!repair.consider(&digest(&[(1, 2)], true), &Clock::new(), true, 0));
+        let have = clock(&[(1, 2)]);
+        assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 300));
+        assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 500));
+        assert!(repair.consider(&digest(&[(1, 9)], true), &have, true, 550));
+    }
+
+    #[test]
+    fn no_join_over_an_unsteady_link_from_a_starting_peer_or_beside_another() {
+        let mut repair = Repair::new(RULES);
+        let ahead = digest(&[(1, 2)], false);
+        assert!(!repair.consider(&ahead, &Clock::new(), false, 0));
+        let mut starting = ahead.clone();
+        starting.status = Status::Starting;
+        assert!(!repair.consider(&starting, &Clock::new(), true, 0));
+        assert!(repair.begin(origin(3).address));
+        assert!(!repair.consider(&ahead, &Clock::new(), true, 0));
+        repair.ended();
+        assert!(repair.consider(&ahead, &Clock::new(), true, 0));
+    }
+}

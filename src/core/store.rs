@@ -1,0 +1,206 @@
+//! The winners: for each key the version with the largest stamp, tombstones included.
+//!
+//! Applying versions is commutative, associative and idempotent (a last-writer-wins map under a
+//! total order that extends happens-before), so replicas that have seen the same writes agree,
+//! whatever the order. An index of live dots finds the difference to a clock at a cost that is
+//! proportional to the difference and not to the store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::clock::Clock;
+use super::id::{Dot, Key, Origin};
+use super::write::{Content, Version, Write};
+
+/// What applying a write has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is the key's winner now.
+    Won {
+        /// Whether the key existed before.
+        was_live: bool,
+    },
+    /// The key has a version with a larger stamp, or this very one; nothing was changed.
+    Superseded,
+}
+
+/// Sizes, and a fingerprint of the contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Keys that exist.
+    pub keys: u64,
+    /// Keys whose winner is a tombstone.
+    pub tombstones: u64,
+    /// Bytes of both, by [`Write::weight`].
+    pub bytes: u64,
+    /// Sum over (key, dot, content): equal on replicas with equal winners, whatever the order.
+    pub hash: u64,
+}
+
+/// Winners of one domain.
+#[derive(Debug, Default)]
+pub struct Store {
+    winners: HashMap<Key, Arc<Version>>,
+    live_dots: BTreeMap<Origin, BTreeMap<u64, Key>>,
+    summary: Summary,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes `write` its key's winner, unless the present one has a larger stamp.
+    pub fn apply(&mut self, write: Write) -> Applied {
+        let old = self.winners.get(&write.key);
+        if old.is_some_and(|old| old.stamp() >= write.version.stamp()) {
+            return Applied::Superseded;
+        }
+        let was_live = old.is_some_and(|old| old.content.is_live());
+        if let Some(version) = old.cloned() {
+            let key = write.key.clone();
+            self.discount(&Write { key, version });
+        }
+        self.count(&write);
+        self.winners.insert(write.key, write.version);
+        Applied::Won { was_live }
+    }
+
+    /// The key's winner; a tombstone too.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Version>> {
+        self.winners.get(key)
+    }
+
+    /// The winners whose dots `clock` does not cover, by origin and counter.
+    pub fn difference(&self, clock: &Clock) -> Vec<Write> {
+        let mut difference = Vec::new();
+        for (origin, dots) in &self.live_dots {
+            for (counter, key) in dots.range(clock.get(origin) + 1..) {
+                let version = self.winners[key].clone();
+                debug_assert_eq!(
+                    version.dot.counter, *counter,
+                    "the index names winners only"
+                );
+                let key = key.clone();
+                difference.push(Write { key, version });
+            }
+        }
+        difference
+    }
+
+    /// Sizes and fingerprint.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    fn count(&mut self, write: &Write) {
+        let Dot { origin, counter } = write.dot();
+        let dots = self.live_dots.entry(origin).or_default();
+        dots.insert(counter, write.key.clone());
+        *self.counter_for(&write.version.content) += 1;
+        self.summary.bytes += write.weight() as u64;
+        self.summary.hash = self.summary.hash.wrapping_add(fingerprint(write));
+    }
+
+    fn discount(&mut self, write: &Write) {
+        let Dot { origin, counter } = write.dot();
+        if let Some(dots) = self.live_dots.get_mut(&origin) {
+            dots.remove(&counter);
+            if dots.is_empty() {
+                self.live_dots.remove(&origin);
+            }
+        }
+        *self.counter_for(&write.version.content) -= 1;
+        self.summary.bytes -= write.weight() as u64;
+        self.summary.hash = self.summary.hash.wrapping_sub(fingerprint(write));
+    }
+
+    fn counter_for(&mut self, content: &Content) -> &mut u64 {
+        if content.is_live() {
+            &mut self.summary.keys
+        } else {
+            &mut self.summary.tombstones
+        }
+    }
+}
+
+/// Hash of a key's winner; the same on every replica and in every build.
+fn fingerprint(write: &Write) -> u64 {
+    let dot = write.dot();
+    let mut hash = Xxh3::new();
+    for part in [write.key.as_str(), &dot.to_string()] {
+        hash.update(part.as_bytes());
+        hash.update(&[0xff]);
+    }
+    if let Content::Value(value) = &write.version.content {
+        hash.update(value.json().as_bytes());
+    }
+    hash.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::stamp::HlcTime;
+    use crate::core::testing::{dot, origin, write};
+
+    fn with(mut write: Write, ms: u64, content: Content) -> Write {
+        let version = Arc::make_mut(&mut write.version);
+        version.time = HlcTime { ms, count: 0 };
+        version.content = content;
+        write.key = Key::new("k").unwrap();
+        write
+    }
+
+    #[test]
+    fn the_larger_stamp_wins_whatever_the_order() {
+        let old = with(write(1, 1), 5, write(1, 1).version.content.clone());
+        let new = with(write(2, 1), 6, Content::Tombstone);
+        let mut ab = Store::new();
+        assert_eq!(ab.apply(old.clone()), Applied::Won { was_live: false });
+        assert_eq!(ab.apply(new.clone()), Applied::Won { was_live: true });
+        let mut ba = Store::new();
+        ba.apply(new.clone());
+        assert_eq!(ba.apply(old), Applied::Superseded);
+        assert_eq!(ba.apply(new), Applied::Superseded, "idempotent");
+        assert_eq!(ab.summary(), ba.summary());
+        assert_eq!((ab.summary().keys, ab.summary().tombstones), (0, 1));
+    }
+
+    #[test]
+    fn equal_times_are_decided_by_origin() {
+        let a = with(write(1, 1), 5, Content::Tombstone);
+        let b = with(write(2, 1), 5, Content::Tombstone);
+        let mut store = Store::new();
+        store.apply(b);
+        assert_eq!(store.apply(a), Applied::Superseded);
+        assert_eq!(store.get(&Key::new("k").unwrap()).unwrap().dot, dot(2, 1));
+    }
+
+    #[test]
+    fn a_difference_holds_winners_that_the_clock_does_not_cover() {
+        let mut store = Store::new();
+        for counter in 1..=3 {
+            store.apply(write(1, counter));
+        }
+        store.apply(write(2, 9));
+        let clock = Clock::from_iter([(origin(1), 2)]);
+        let dots: Vec<_> = store.difference(&clock).iter().map(Write::dot).collect();
+        assert_eq!(dots, [dot(1, 3), dot(2, 9)]);
+    }
+
+    #[test]
+    fn an_overwritten_version_leaves_the_sizes_and_the_index() {
+        let mut store = Store::new();
+        store.apply(with(write(1, 1), 1, Content::Tombstone));
+        let alone = with(write(1, 2), 2, Content::Tombstone);
+        store.apply(alone.clone());
+        let mut fresh = Store::new();
+        fresh.apply(alone);
+        assert_eq!(store.summary(), fresh.summary());
+        assert_eq!(store.difference(&Clock::new()).len(), 1);
+    }
+}

@@ -1,0 +1,266 @@
+//! What replicas say to each other, and its bytes.
+//!
+//! A message is one byte of protocol version and then its fields in postcard's format. A version or
+//! a form that is not understood changes nothing at the receiver; the sender sees a refusal.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use super::id::{Domain, Incarnation, Origin};
+use super::stamp::HlcTime;
+use super::view::Removal;
+use super::write::Write;
+
+/// Protocol spoken here; also the `v1` in the routes.
+pub const PROTOCOL: u8 = 1;
+
+/// Bytes that are no message of this protocol; nothing was applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Empty, or of another protocol version.
+    #[error("protocol version {0:?} is not understood, only {PROTOCOL}")]
+    Version(Option<u8>),
+    /// Not the fields that this message has.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// Well-formed, but it contradicts itself.
+    #[error("inconsistent: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// The bytes of a message.
+pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
+    postcard::to_extend(message, vec![PROTOCOL])
+        .expect("the types of this module have no maps of unknown length and no failing serializer")
+}
+
+/// The message in these bytes.
+///
+/// # Errors
+/// [`WireError`] says why they are none.
+pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> {
+    match bytes.split_first() {
+        Some((&PROTOCOL, fields)) => {
+            let (message, rest) = postcard::take_from_bytes(fields)
+                .map_err(|e| WireError::Malformed(e.to_string()))?;
+            if rest.is_empty() {
+                Ok(message)
+            } else {
+                Err(WireError::Malformed("bytes left over".to_owned()))
+            }
+        }
+        other => Err(WireError::Version(other.map(|(version, _)| *version))),
+    }
+}
+
+/// What a replica does for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Not yet caught up: answers no client, takes no pushes, is no source of joins.
+    Starting,
+    /// Answers.
+    Serving,
+    /// An operator took it out of the view: answers no client, takes no writes.
+    Removed,
+    /// On its way out: answers no client.
+    Stopping,
+}
+
+/// A replica's summary of what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Whose.
+    pub from: Origin,
+    /// The domain that `clock` belongs to.
+    pub domain: Domain,
+    /// What it covers.
+    pub clock: Clock,
+    /// All its later writes are stamped above this.
+    pub promise: HlcTime,
+    /// What it does for clients.
+    pub status: Status,
+    /// Writes for the receiver of this digest are on their way or waiting: what it lacks of the
+    /// sender's own writes may arrive without a join.
+    pub pushing: bool,
+    /// Whether the sender takes pushes from the receiver now.
+    pub admits: bool,
+}
+
+/// Probe of a link and exchange of digests in one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender's.
+    pub digest: Digest,
+    /// The removal marks that the sender knows.
+    pub removals: Vec<Removal>,
+}
+
+/// Answer to a [`Heartbeat`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeartbeatAnswer {
+    /// The answerer's digest.
+    Digest(Digest),
+    /// The sender was no member that the answerer knew; it is one now, so ask again.
+    Unknown,
+}
+
+/// Writes of one origin in the order of their counters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Who numbered and sends them.
+    pub from: Origin,
+    /// Under which map and for which shard.
+    pub domain: Domain,
+    /// At least one.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// Checks that the writes are the sender's own, in ascending order.
+    ///
+    /// # Errors
+    /// [`WireError::Inconsistent`]; nothing of the batch is to be used.
+    pub fn check(self) -> Result<Self, WireError> {
+        let own = self.writes.iter().all(|w| w.dot().origin == self.from);
+        let ascending = self
+            .writes
+            .is_sorted_by(|a, b| a.dot().counter < b.dot().counter);
+        let numbered = self.writes.first().is_some_and(|w| w.dot().counter > 0);
+        if own && ascending && numbered {
+            Ok(self)
+        } else {
+            Err(WireError::Inconsistent(
+                "a batch of foreign or unsorted writes",
+            ))
+        }
+    }
+}
+
+/// What became of a [`Batch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PushAnswer {
+    /// Every write was applied, parked until what it depends on arrives, known before, or (the
+    /// buffer being full) dropped, in which case the receiver asks for a join by itself.
+    Admitted,
+    /// Nothing was taken; the receiver will ask for a join when it can.
+    Refused(PushRefusal),
+}
+
+/// Why a [`Batch`] was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PushRefusal {
+    /// The link has not been steady for long enough.
+    Unsteady,
+    /// The receiver is starting, stopping or removed.
+    NotServing,
+    /// The receiver is in another domain.
+    OtherDomain,
+    /// A later life of the sender is known.
+    Superseded(Incarnation),
+    /// The sender is no member that the receiver knows; it does now.
+    Unknown,
+    /// Too much waits there.
+    Overloaded,
+}
+
+/// Asks for one page of what the asker lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// Who asks.
+    pub from: Origin,
+    /// For which domain.
+    pub domain: Domain,
+    /// What it covers; the same in all pages of a session.
+    pub clock: Clock,
+    /// Numbers the asker's joins.
+    pub session: u64,
+    /// Which page, from 0. Asking again for one gives the same.
+    pub page: u32,
+}
+
+/// Answer to a [`JoinRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinAnswer {
+    /// The page.
+    Page(JoinPage),
+    /// Not now.
+    Refused(JoinRefusal),
+}
+
+/// Why a join was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinRefusal {
+    /// The answerer has not caught up itself.
+    NotServing,
+    /// It is in another domain.
+    OtherDomain,
+    /// It serves as many joins as it may.
+    Busy,
+    /// The session is over, or the page is none of it; a new join is needed.
+    NoSuchPage,
+}
+
+/// A part of a state difference. All pages of one session are of one consistent cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinPage {
+    /// Who answers.
+    pub from: Origin,
+    /// What it covered at the cut.
+    pub clock: Clock,
+    /// Its hybrid time at the cut.
+    pub time: HlcTime,
+    /// Winners, tombstones included, whose dots the asker's clock does not cover.
+    pub writes: Vec<Write>,
+    /// Whether this is the last page.
+    pub last: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{origin, write};
+
+    #[test]
+    fn a_message_survives_the_round_trip() {
+        let batch = Batch {
+            from: origin(1),
+            domain: Domain::UNSHARDED,
+            writes: vec![write(1, 1), write(1, 2)],
+        };
+        assert_eq!(decode(&encode(&batch)), Ok(batch));
+    }
+
+    #[test]
+    fn another_version_and_bytes_left_over_are_refused() {
+        let mut bytes = encode(&PushAnswer::Admitted);
+        bytes.push(0);
+        assert!(matches!(
+            decode::<PushAnswer>(&bytes),
+            Err(WireError::Malformed(_))
+        ));
+        bytes[0] = 9;
+        assert_eq!(
+            decode::<PushAnswer>(&bytes),
+            Err(WireError::Version(Some(9)))
+        );
+        assert_eq!(decode::<PushAnswer>(&[]), Err(WireError::Version(None)));
+    }
+
+    #[test]
+    fn a_batch_with_a_foreign_or_misplaced_write_is_refused_whole() {
+        for writes in [
+            vec![],
+            vec![write(2, 1)],
+            vec![write(1, 2), write(1, 1)],
+            vec![write(1, 1), write(1, 1)],
+        ] {
+            let batch = Batch {
+                from: origin(1),
+                domain: Domain::UNSHARDED,
+                writes,
+            };
+            assert!(batch.check().is_err());
+        }
+    }
+}

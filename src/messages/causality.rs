@@ -1,0 +1,212 @@
+//! To `Causality`, the ordering point.
+
+use std::sync::Arc;
+
+use super::mailbox::Reply;
+use crate::core::clock::{Clock, Clocks};
+use crate::core::id::{Address, Domain, Incarnation, Key};
+use crate::core::join::Cut;
+use crate::core::metadata::Metadata;
+use crate::core::store::Summary;
+use crate::core::wire::{Batch, Digest, JoinAnswer, JoinRequest, PushAnswer, Status};
+use crate::core::write::{Value, Version};
+
+/// http → `Causality`: a client's request. Answered exactly once, by whichever actor decides it.
+#[derive(Debug)]
+pub struct ClientRequest {
+    /// What is asked for.
+    pub operation: Operation,
+    /// What the client has observed.
+    pub metadata: Metadata,
+    /// How long the request may be parked when that is not met here, in milliseconds; `None` takes
+    /// the server's default, 0 refuses at once.
+    pub wait_ms: Option<u64>,
+    /// Gets the outcome.
+    pub reply: Reply<Outcome>,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// Write this value.
+    Put {
+        /// Where.
+        key: Key,
+        /// What.
+        value: Value,
+    },
+    /// Read.
+    Get {
+        /// Where.
+        key: Key,
+    },
+    /// Make the key absent.
+    Delete {
+        /// Where.
+        key: Key,
+    },
+    /// Nothing but the check of the metadata: for a request that will be refused for another reason,
+    /// which the contract reports only after this one.
+    Check,
+}
+
+/// A version that a client has read or made, and so depends on from now on.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The domain of the version's dot.
+    pub domain: Domain,
+    /// The version.
+    pub version: Arc<Version>,
+}
+
+/// What became of a [`ClientRequest`].
+#[derive(Debug)]
+pub enum Outcome {
+    /// PUT of a key that did not exist.
+    Created(Seen),
+    /// PUT of a key that existed.
+    Replaced(Seen),
+    /// DELETE of a key that existed.
+    Deleted(Seen),
+    /// GET of a key that exists.
+    Found(Seen),
+    /// GET or DELETE of a key that does not exist; with its tombstone, if there is one.
+    Absent(Option<Seen>),
+    /// The answer to [`Operation::Check`].
+    Met,
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why a request was refused. In every case nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// This replica has not seen these writes, of which the client has.
+    Unmet {
+        /// The entries that it lacks.
+        missing: Clocks,
+    },
+    /// Not caught up yet.
+    Starting,
+    /// An operator took this replica out of the view.
+    Removed,
+    /// On its way out.
+    Stopping,
+    /// The stamp in a write's metadata is further ahead of the wall clock than allowed.
+    ClockSkew {
+        /// By how much it is ahead, in milliseconds.
+        ahead_ms: u64,
+    },
+    /// The store is over its byte limit (PUT alone).
+    StoreFull,
+    /// Too much waits.
+    Overloaded,
+}
+
+/// `PeerLink` → `Causality`: a batch came in over a steady link. After the answer its writes are
+/// applied, parked, known or dropped ([`PushAnswer::Admitted`]), or none was taken.
+#[derive(Debug)]
+pub struct Deliver {
+    /// The writes, checked to be the sender's own.
+    pub batch: Batch,
+    /// Gets the answer for the peer.
+    pub reply: Reply<PushAnswer>,
+}
+
+/// `PeerLink` → `Causality`: a peer's heartbeat came in and wants this node's digest.
+#[derive(Debug)]
+pub struct ExchangeDigest {
+    /// The peer's.
+    pub digest: Digest,
+    /// Whether the link may be used for a join now.
+    pub may_join: bool,
+    /// Whether the link is steady, so that batches are taken over it.
+    pub steady: bool,
+    /// Gets this node's digest.
+    pub reply: Reply<Digest>,
+}
+
+/// `PeerLink` → `Causality`: a peer has answered a heartbeat.
+#[derive(Debug)]
+pub struct DigestReceived {
+    /// The peer's.
+    pub digest: Digest,
+    /// Whether the link may be used for a join now.
+    pub may_join: bool,
+}
+
+/// `PeerLink` → `Causality`: the join that was asked for has ended.
+#[derive(Debug)]
+pub struct JoinEnded {
+    /// From whom.
+    pub from: Address,
+    /// The whole difference, or in words why there is none.
+    pub result: Result<Cut, String>,
+}
+
+/// `PeerLink` → `Causality`: a peer refused a batch because it knows a later life of this node.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnLifeSuperseded {
+    /// The later life.
+    pub incarnation: Incarnation,
+}
+
+/// http → `Causality` → `Store`: a peer asks for a page of what it lacks.
+#[derive(Debug)]
+pub struct ReadJoin {
+    /// The peer's request.
+    pub request: JoinRequest,
+    /// Gets the answer for the peer.
+    pub reply: Reply<JoinAnswer>,
+}
+
+/// http → `Causality` → `Store`: what this replica has, for tests and tools.
+#[derive(Debug)]
+pub struct ReadDigest {
+    /// Gets the report, of one consistent cut.
+    pub reply: Reply<DigestReport>,
+}
+
+/// Answer to [`ReadDigest`].
+#[derive(Debug, Clone)]
+pub struct DigestReport {
+    /// The domain.
+    pub domain: Domain,
+    /// What is covered.
+    pub clock: Clock,
+    /// Sizes and fingerprint of the winners.
+    pub summary: Summary,
+}
+
+/// http → `Causality`: what this replica does for clients.
+#[derive(Debug)]
+pub struct ReadStatus {
+    /// Gets the status.
+    pub reply: Reply<Status>,
+}
+
+/// `Store` → `Causality`: the key that a client wants deleted exists, so the delete becomes a write.
+#[derive(Debug)]
+pub struct DeleteConfirmed {
+    /// The key.
+    pub key: Key,
+    /// What the client has observed; was found to be met.
+    pub metadata: Metadata,
+    /// The client's.
+    pub reply: Reply<Outcome>,
+}
+
+/// `Store` → `Causality`: the store has gone over its byte limit, or is below it again.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreFilled {
+    /// Whether it is over.
+    pub full: bool,
+}
+
+/// node → `Causality`: answer no more clients. After the answer all parked requests are answered
+/// and no write will be made.
+#[derive(Debug)]
+pub struct Drain {
+    /// Answered when that holds.
+    pub reply: Reply<()>,
+}

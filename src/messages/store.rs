@@ -1,0 +1,80 @@
+//! To `Store`, which holds the winners. All from `Causality`, over one kind of edge, in order: so
+//! what the clock covers is in the store, or before the read in its mailbox.
+
+use super::causality::{DigestReport, Outcome};
+use super::mailbox::Reply;
+use crate::core::clock::Clock;
+use crate::core::id::{Domain, Key, Origin};
+use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
+use crate::core::wire::{JoinAnswer, JoinRequest};
+use crate::core::write::Write;
+
+/// Apply writes of peers.
+#[derive(Debug)]
+pub struct ApplyWrites {
+    /// In this order.
+    pub writes: Vec<Write>,
+}
+
+/// Apply a write that was just made here, and answer its client.
+#[derive(Debug)]
+pub struct ApplyOwn {
+    /// The write; its stamp is above everything applied here.
+    pub write: Write,
+    /// Its domain.
+    pub domain: Domain,
+    /// The client's.
+    pub reply: Reply<Outcome>,
+}
+
+/// Answer a GET.
+#[derive(Debug)]
+pub struct ReadKey {
+    /// Where.
+    pub key: Key,
+    /// The domain of this store.
+    pub domain: Domain,
+    /// The client's.
+    pub reply: Reply<Outcome>,
+}
+
+/// Answer a DELETE if the key does not exist; else confirm it to `Causality`, which makes the write.
+/// So a delete of nothing uses up no dot.
+#[derive(Debug)]
+pub struct ProbeDelete {
+    /// Where.
+    pub key: Key,
+    /// The domain of this store.
+    pub domain: Domain,
+    /// What the client has observed.
+    pub metadata: Metadata,
+    /// The client's.
+    pub reply: Reply<Outcome>,
+}
+
+/// Answer a peer's request for a page of what it lacks.
+#[derive(Debug)]
+pub struct ReadDifference {
+    /// The request.
+    pub request: JoinRequest,
+    /// As whom this node answers.
+    pub from: Origin,
+    /// What is covered here at this point of the mailbox.
+    pub clock: Clock,
+    /// Hybrid time here.
+    pub time: HlcTime,
+    /// The peer's.
+    pub reply: Reply<JoinAnswer>,
+}
+
+/// Complete a digest report.
+#[derive(Debug)]
+pub struct ReadSummary {
+    /// The domain.
+    pub domain: Domain,
+    /// What is covered here at this point of the mailbox.
+    pub clock: Clock,
+    /// Gets the report.
+    pub reply: Reply<DigestReport>,
+}
