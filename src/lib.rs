@@ -7,6 +7,8 @@
 pub mod actors;
 pub mod config;
 pub mod core;
+pub mod http;
 pub mod messages;
+pub mod metrics;
 pub mod time;
 pub mod transport;

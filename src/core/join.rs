@@ -137,9 +137,8 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
 }
 
 /// The asker's side: pages that have arrived, until the last one has.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Staging {
-    session: u64,
     next_page: u32,
     joined: Option<Cut>,
 }
@@ -157,17 +156,8 @@ pub enum Staged {
 
 impl Staging {
     /// Nothing has arrived yet.
-    pub fn new(session: u64) -> Self {
-        Self {
-            session,
-            next_page: 0,
-            joined: None,
-        }
-    }
-
-    /// The number of this join.
-    pub fn session(&self) -> u64 {
-        self.session
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Takes the page that was asked for.
@@ -225,7 +215,7 @@ mod tests {
     #[test]
     fn pages_are_of_one_cut_even_when_the_store_moves_on() {
         let mut sessions = JoinSessions::new(LIMITS);
-        let mut staging = Staging::new(7);
+        let mut staging = Staging::new();
         let mut page = 0;
         let joined = loop {
             let store_now = 5 + u64::from(page);

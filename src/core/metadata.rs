@@ -66,6 +66,12 @@ impl Metadata {
         json
     }
 
+    /// Takes over all that `other` has observed.
+    pub fn merge(&mut self, other: &Self) {
+        Arc::make_mut(&mut self.clocks).merge(&other.clocks);
+        self.time = self.time.max(other.time);
+    }
+
     /// Takes note that `version`, of `domain`, was read or written: of it and of all that it depends on.
     pub fn observe(&mut self, domain: Domain, version: &Version) {
         let clocks = Arc::make_mut(&mut self.clocks);

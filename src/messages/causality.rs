@@ -8,7 +8,9 @@ use crate::core::id::{Address, Domain, Incarnation, Key};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::store::Summary;
-use crate::core::wire::{Batch, Digest, JoinAnswer, JoinRequest, PushAnswer, Status};
+use crate::core::wire::{
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
+};
 use crate::core::write::{Value, Version};
 
 /// http → `Causality`: a client's request. Answered exactly once, by whichever actor decides it.
@@ -122,8 +124,8 @@ pub struct ExchangeDigest {
     pub may_join: bool,
     /// Whether the link is steady, so that batches are taken over it.
     pub steady: bool,
-    /// Gets this node's digest.
-    pub reply: Reply<Digest>,
+    /// Gets this node's digest, for the peer.
+    pub reply: Reply<HeartbeatAnswer>,
 }
 
 /// `PeerLink` → `Causality`: a peer has answered a heartbeat.

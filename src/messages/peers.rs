@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mailbox::Reply;
-use crate::core::id::Address;
+use crate::core::id::{Address, Domain};
 use crate::core::view::Removal;
 use crate::core::wire::{Batch, Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer};
 use crate::core::write::Write;
@@ -11,6 +11,8 @@ use crate::core::write::Write;
 /// `Causality` → `Broadcaster` → every `PeerLink`: a write was made here; push it.
 #[derive(Debug, Clone)]
 pub struct Publish {
+    /// Its domain.
+    pub domain: Domain,
     /// The write.
     pub write: Write,
 }

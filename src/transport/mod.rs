@@ -3,6 +3,8 @@
 //! [`PeerTransport`] is the only gate to the network, so that whole clusters of the real actors can
 //! run over a simulated one. The node's own implementation is HTTP for calls and UDP for datagrams.
 
+pub mod http_udp;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,0 +1,278 @@
+//! The actors as the HTTP layer sees them: one method for each thing that can be asked.
+//!
+//! A simulation uses the same gateway in place of HTTP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::answer::Problem;
+use crate::config::Limits;
+use crate::core::id::Address;
+use crate::core::metadata::Metadata;
+use crate::core::wire::{self, Batch, Heartbeat, JoinRequest, Status, WireError};
+use crate::messages::causality::{
+    ClientRequest, DigestReport, Operation, Outcome, ReadDigest, ReadJoin, ReadStatus, Refusal,
+};
+use crate::messages::mailbox::{Edge, Refused, Reply};
+use crate::messages::peers::{TakeBatch, TakeHeartbeat};
+use crate::messages::view::{AddOutcome, AddReplica, ReadView, RemoveOutcome, RemoveReplica};
+use crate::metrics::Metrics;
+use crate::time::Uptime;
+use crate::transport::Call;
+
+/// Peers whose last complaint is remembered; beyond, all are forgotten and may be logged again.
+const COMPLAINTS_MAX: usize = 1_024;
+const COMPLAINT_EVERY_MS: u64 = 60_000;
+
+/// Edges into the actor graph from outside.
+#[derive(Debug, Clone)]
+pub struct GatewayEdges {
+    /// To `Causality`.
+    pub client: Edge<ClientRequest>,
+    /// To `Causality`.
+    pub status: Edge<ReadStatus>,
+    /// To `Causality`.
+    pub digest: Edge<ReadDigest>,
+    /// To `Causality`.
+    pub join: Edge<ReadJoin>,
+    /// To `Broadcaster`.
+    pub heartbeat: Edge<TakeHeartbeat>,
+    /// To `Broadcaster`.
+    pub batch: Edge<TakeBatch>,
+    /// To `View`.
+    pub view: Edge<ReadView>,
+    /// To `View`.
+    pub add: Edge<AddReplica>,
+    /// To `View`.
+    pub remove: Edge<RemoveReplica>,
+}
+
+/// The entrance to one replica. Cheap to clone; one for each thread.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    edges: GatewayEdges,
+    limits: Limits,
+    peer_body_max: usize,
+    metrics: Metrics,
+    uptime: Uptime,
+    complaints: Arc<Mutex<BTreeMap<Option<IpAddr>, u64>>>,
+}
+
+/// Why a peer's message has no answer; nothing was changed by it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerProblem {
+    /// It is no message of this protocol.
+    #[error(transparent)]
+    NotUnderstood(#[from] WireError),
+    /// Too much waits here.
+    #[error("overloaded")]
+    Overloaded,
+    /// The actors have stopped.
+    #[error("stopped")]
+    Gone,
+}
+
+impl Gateway {
+    /// An entrance over these edges. Bodies of peers may have `peer_body_max` bytes.
+    pub fn new(
+        edges: GatewayEdges,
+        limits: Limits,
+        peer_body_max: usize,
+        metrics: Metrics,
+        uptime: Uptime,
+    ) -> Self {
+        Self {
+            edges,
+            limits,
+            peer_body_max,
+            metrics,
+            uptime,
+            complaints: Arc::default(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn peer_body_max(&self) -> usize {
+        self.peer_body_max
+    }
+
+    /// Asks for a client's operation; waits as long as it may be parked.
+    ///
+    /// # Errors
+    /// When the actors have stopped.
+    pub(super) async fn client(
+        &self,
+        operation: Operation,
+        metadata: Metadata,
+        wait_ms: Option<u64>,
+    ) -> Result<Outcome, Problem> {
+        self.request(operation, metadata, wait_ms)
+            .await
+            .ok_or(Problem::Gone)
+    }
+
+    /// A client's operation, as [`ClientRequest`] has it; refused with [`Refusal::Overloaded`] where
+    /// too much waits. `None` when the actors have stopped.
+    pub async fn request(
+        &self,
+        operation: Operation,
+        metadata: Metadata,
+        wait_ms: Option<u64>,
+    ) -> Option<Outcome> {
+        let asked = ask(&self.edges.client, |reply| ClientRequest {
+            operation,
+            metadata,
+            wait_ms,
+            reply,
+        });
+        match asked.await {
+            Ok(outcome) => Some(outcome),
+            Err(Unasked::Overloaded) => Some(Outcome::Refused(Refusal::Overloaded)),
+            Err(Unasked::Gone) => None,
+        }
+    }
+
+    pub(super) async fn view(&self) -> Result<Vec<Address>, Problem> {
+        Ok(ask(&self.edges.view, |reply| ReadView { reply }).await?)
+    }
+
+    pub(super) async fn add_replica(&self, address: Address) -> Result<AddOutcome, Problem> {
+        Ok(ask(&self.edges.add, |reply| AddReplica { address, reply }).await?)
+    }
+
+    pub(super) async fn remove_replica(&self, address: Address) -> Result<RemoveOutcome, Problem> {
+        Ok(ask(&self.edges.remove, |reply| RemoveReplica { address, reply }).await?)
+    }
+
+    pub(super) async fn status(&self) -> Result<Status, Problem> {
+        Ok(ask(&self.edges.status, |reply| ReadStatus { reply }).await?)
+    }
+
+    pub(super) async fn digest(&self) -> Result<DigestReport, Problem> {
+        Ok(ask(&self.edges.digest, |reply| ReadDigest { reply }).await?)
+    }
+
+    /// The replicas believed up; `None` when the actors have stopped or are overloaded.
+    pub async fn read_view(&self) -> Option<Vec<Address>> {
+        self.view().await.ok()
+    }
+
+    /// What this replica has; `None` when the actors have stopped or are overloaded.
+    pub async fn read_digest(&self) -> Option<DigestReport> {
+        self.digest().await.ok()
+    }
+
+    /// Answers a peer's message.
+    ///
+    /// # Errors
+    /// [`PeerProblem`]; the message has changed nothing.
+    pub async fn peer_call(&self, call: Call, body: &[u8]) -> Result<Bytes, PeerProblem> {
+        match call {
+            Call::Heartbeat => {
+                let heartbeat: Heartbeat = self.understand(call, body)?;
+                let take = |reply| TakeHeartbeat { heartbeat, reply };
+                encoded(ask(&self.edges.heartbeat, take).await)
+            }
+            Call::Push => {
+                let batch: Batch = self.understand(call, body)?;
+                let batch = batch.check().inspect_err(|_| self.count_malformed(call))?;
+                let take = |reply| TakeBatch { batch, reply };
+                encoded(ask(&self.edges.batch, take).await)
+            }
+            Call::Join => {
+                let request: JoinRequest = self.understand(call, body)?;
+                let read = |reply| ReadJoin { request, reply };
+                encoded(ask(&self.edges.join, read).await)
+            }
+        }
+    }
+
+    fn understand<M: DeserializeOwned>(&self, call: Call, body: &[u8]) -> Result<M, WireError> {
+        wire::decode(body).inspect_err(|_| self.count_malformed(call))
+    }
+
+    fn count_malformed(&self, call: Call) {
+        let malformed = &self.metrics.peer_messages_malformed;
+        malformed.with_label_values(&[call.name()]).inc();
+    }
+
+    /// Logs a message that was not understood, once a minute for each peer.
+    pub(super) fn log_malformed(&self, call: Call, peer: Option<IpAddr>, error: &WireError) {
+        let now = self.uptime.now();
+        let mut complaints = self.complaints.lock().expect("nothing panics holding it");
+        if complaints.len() >= COMPLAINTS_MAX {
+            complaints.clear();
+        }
+        let last = complaints.get(&peer).copied();
+        if last.is_none_or(|last| now - last >= COMPLAINT_EVERY_MS) {
+            complaints.insert(peer, now);
+            let peer = peer.map_or_else(|| "somebody".to_owned(), |ip| ip.to_string());
+            log::warn!("a {} from {peer} is not understood: {error}", call.name());
+        }
+    }
+
+    pub(super) fn count(&self, route: &str, method: &str, status: u16) {
+        // Methods are free text: unknown ones share a label, so that nobody can grow the metrics.
+        let known = ["GET", "PUT", "DELETE", "POST", "HEAD", "OPTIONS", "PATCH"];
+        let method = known.into_iter().find(|m| *m == method).unwrap_or("other");
+        let requests = &self.metrics.requests;
+        let labels = [route, method, &status.to_string()];
+        requests.with_label_values(&labels).inc();
+    }
+
+    pub(super) fn time(&self, route: &str, took: Duration) {
+        let latency = self.metrics.latency.with_label_values(&[route]);
+        latency.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn metrics_text(&self) -> String {
+        self.metrics.to_text()
+    }
+}
+
+fn encoded<M: Serialize>(answer: Result<M, Unasked>) -> Result<Bytes, PeerProblem> {
+    match answer {
+        Ok(answer) => Ok(wire::encode(&answer).into()),
+        Err(Unasked::Overloaded) => Err(PeerProblem::Overloaded),
+        Err(Unasked::Gone) => Err(PeerProblem::Gone),
+    }
+}
+
+/// A question that got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unasked {
+    Overloaded,
+    Gone,
+}
+
+impl From<Unasked> for Problem {
+    fn from(unasked: Unasked) -> Self {
+        match unasked {
+            Unasked::Overloaded => Self::OVERLOADED,
+            Unasked::Gone => Self::Gone,
+        }
+    }
+}
+
+/// Sends a message with a place for its answer, and waits for that.
+async fn ask<M: Send + 'static, T>(
+    edge: &Edge<M>,
+    message: impl FnOnce(Reply<T>) -> M,
+) -> Result<T, Unasked> {
+    let (reply, answer) = oneshot::channel();
+    match edge.offer(message(reply)) {
+        Ok(()) => answer.await.map_err(|_| Unasked::Gone),
+        Err(Refused::Full(_)) => Err(Unasked::Overloaded),
+        Err(Refused::Closed) => Err(Unasked::Gone),
+    }
+}

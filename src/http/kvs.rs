@@ -1,0 +1,166 @@
+//! `/kvs/<key>`: contract §2, in its order of checks.
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+use percent_encoding::percent_decode_str;
+
+use super::answer::{Problem, json};
+use super::body::ClientBody;
+use super::gateway::Gateway;
+use crate::core::id::Key;
+use crate::core::metadata::Metadata;
+use crate::core::write::{Content, Value};
+use crate::messages::causality::{Operation, Outcome, Seen};
+
+/// Metadata longer than this goes into the body alone: many clients and proxies refuse more in a header.
+const HEADER_MAX_BYTES: usize = 8 << 10;
+
+const HEADER: HeaderName = HeaderName::from_static("causal-metadata");
+
+/// Answers one request.
+pub(super) async fn answer(
+    request: &HttpRequest,
+    raw_key: &str,
+    body: &[u8],
+    gateway: &Gateway,
+) -> Result<HttpResponse, Problem> {
+    let is_put = request.method() == Method::PUT;
+    let body = ClientBody::parse(body).map_err(|detail| match is_put {
+        true => Problem::NoValue { detail },
+        false => Problem::NotAnObject { detail },
+    })?;
+    let in_header = request.headers().get(HEADER);
+    let metadata = metadata_of(&body, in_header)?;
+    // What is wrong with the rest is reported after the check of the dependencies.
+    let (operation, problem) = match operation(request.method(), raw_key, &body) {
+        Ok(operation) => (operation, None),
+        Err(problem) => (Operation::Check, Some(problem)),
+    };
+    let wait_ms = preferred_wait(request);
+    let outcome = gateway.client(operation, metadata.clone(), wait_ms).await?;
+    match problem {
+        Some(problem) if matches!(outcome, Outcome::Met) => Err(problem),
+        _ => respond(outcome, metadata, in_header.is_some()),
+    }
+}
+
+fn metadata_of(body: &ClientBody<'_>, header: Option<&HeaderValue>) -> Result<Metadata, Problem> {
+    let malformed = |detail: String| Problem::MalformedMetadata { detail };
+    let parse = |text| Metadata::from_json(text).map_err(|error| malformed(error.to_string()));
+    let mut metadata = body
+        .metadata
+        .map_or_else(|| Ok(Metadata::default()), |m| parse(m.get()))?;
+    if let Some(header) = header {
+        let text = header
+            .to_str()
+            .map_err(|error| malformed(error.to_string()))?;
+        metadata.merge(&parse(text)?);
+    }
+    Ok(metadata)
+}
+
+fn operation(method: &Method, raw_key: &str, body: &ClientBody<'_>) -> Result<Operation, Problem> {
+    let value = match (method, body.value) {
+        (&Method::PUT, None) => {
+            let detail = "the body has no member \"value\"".to_owned();
+            return Err(Problem::NoValue { detail });
+        }
+        (&Method::PUT, Some(raw)) => {
+            let value = Value::new(raw.get()).ok_or_else(|| Problem::NoValue {
+                detail: format!("the value is nested deeper than {}", Value::MAX_DEPTH),
+            })?;
+            Some(value)
+        }
+        _ => None,
+    };
+    let decoded = percent_decode_str(raw_key).decode_utf8();
+    let decoded = decoded.map_err(|_| Problem::KeyNotUtf8)?;
+    let key = Key::new(&decoded).ok_or(Problem::KeyTooLong)?;
+    Ok(match (method, value) {
+        (_, Some(value)) => Operation::Put { key, value },
+        (&Method::DELETE, None) => Operation::Delete { key },
+        (_, None) => Operation::Get { key },
+    })
+}
+
+/// The `wait` preference of RFC 7240 in milliseconds. One that is malformed is ignored, as that RFC has it.
+fn preferred_wait(request: &HttpRequest) -> Option<u64> {
+    let lines = request.headers().get_all("prefer");
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    let preferences = texts.flat_map(|text| text.split(',')).map(str::trim);
+    let waits = preferences.filter_map(|preference| {
+        let (name, seconds) = preference.split(';').next()?.split_once('=')?;
+        let is_wait = name.trim().eq_ignore_ascii_case("wait");
+        is_wait
+            .then(|| seconds.trim().parse::<u64>().ok())
+            .flatten()
+    });
+    // Of several, the first counts (RFC 7240, section 2).
+    waits.map(|seconds| seconds.saturating_mul(1_000)).next()
+}
+
+fn respond(outcome: Outcome, metadata: Metadata, in_header: bool) -> Result<HttpResponse, Problem> {
+    let (status, result, seen) = match outcome {
+        Outcome::Created(seen) => (StatusCode::CREATED, "created", seen),
+        Outcome::Replaced(seen) => (StatusCode::OK, "replaced", seen),
+        Outcome::Deleted(seen) => (StatusCode::OK, "deleted", seen),
+        Outcome::Found(seen) => (StatusCode::OK, "found", seen),
+        Outcome::Absent(seen) => {
+            let metadata = observed(metadata, seen.as_ref());
+            let mut response = Problem::NoSuchKey {
+                metadata: metadata.clone(),
+            }
+            .into_response();
+            set_header(&mut response, &metadata, in_header);
+            return Ok(response);
+        }
+        Outcome::Refused(refusal) => return Err(Problem::Refused(refusal)),
+        Outcome::Met => return Err(Problem::Gone),
+    };
+    let metadata = observed(metadata, Some(&seen));
+    let value = match (&seen.version.content, result) {
+        (Content::Value(value), "found") => format!(r#","value":{}"#, value.json()),
+        _ => String::new(),
+    };
+    let body = format!(r#"{{"result":"{result}"{value},"causal-metadata":{metadata}}}"#);
+    let mut response = json(status, body);
+    set_header(&mut response, &metadata, in_header);
+    Ok(response)
+}
+
+fn observed(mut metadata: Metadata, seen: Option<&Seen>) -> String {
+    if let Some(seen) = seen {
+        metadata.observe(seen.domain, &seen.version);
+    }
+    metadata.to_json()
+}
+
+fn set_header(response: &mut HttpResponse, metadata: &str, wanted: bool) {
+    if wanted && metadata.len() <= HEADER_MAX_BYTES {
+        if let Ok(value) = HeaderValue::from_str(metadata) {
+            response.headers_mut().insert(HEADER, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_wait_preference_is_found_among_others_and_ignored_when_malformed() {
+        let wait = |text: &str| {
+            let request = TestRequest::default().insert_header(("prefer", text));
+            preferred_wait(&request.to_http_request())
+        };
+        assert_eq!(wait("wait=5"), Some(5_000));
+        assert_eq!(wait("respond-async, Wait = 2"), Some(2_000));
+        assert_eq!(wait("wait=0"), Some(0));
+        for text in ["wait", "wait=", "wait=-1", "wait=x", "handling=lenient"] {
+            assert_eq!(wait(text), None, "{text}");
+        }
+    }
+}

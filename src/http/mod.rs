@@ -1,0 +1,155 @@
+//! The thin layer that speaks HTTP: parses, asks the actors, answers. Holds no protocol state.
+//!
+//! Routes are matched on the raw path, since a key may hold any character, percent-encoded. The
+//! body is always read, also of GET: a request whose body is left unread costs its connection.
+
+mod answer;
+mod body;
+pub mod gateway;
+mod internal;
+mod kvs;
+mod operator;
+mod view;
+
+use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::web::{self, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+use answer::Problem;
+use gateway::Gateway;
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route<'a> {
+    Kvs { raw_key: &'a str },
+    View,
+    Health,
+    Ready,
+    Metrics,
+    Digest,
+    Peer(crate::transport::Call),
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let route = match (segments.next()?, segments.next(), segments.next()) {
+            ("kvs", Some(raw_key), None) if !raw_key.is_empty() => Self::Kvs { raw_key },
+            ("view", None, None) => Self::View,
+            ("health", None, None) => Self::Health,
+            ("ready", None, None) => Self::Ready,
+            ("metrics", None, None) => Self::Metrics,
+            ("internal", Some("v1"), Some(name)) if segments.next().is_none() => match name {
+                "digest" => Self::Digest,
+                name => Self::Peer(internal::call_named(name)?),
+            },
+            _ => return None,
+        };
+        Some(route)
+    }
+
+    /// Its label in the metrics.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Kvs { .. } => "/kvs",
+            Self::View => "/view",
+            Self::Health => "/health",
+            Self::Ready => "/ready",
+            Self::Metrics => "/metrics",
+            Self::Digest => "/internal/v1/digest",
+            Self::Peer(call) => call.name(),
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Kvs { .. } | Self::View => "GET, PUT, DELETE",
+            Self::Health | Self::Ready | Self::Metrics | Self::Digest => "GET",
+            Self::Peer(_) => "POST",
+        }
+    }
+}
+
+/// Adds every route of a replica to an actix-web application.
+pub fn configure(config: &mut ServiceConfig, gateway: Gateway) {
+    config
+        .app_data(web::Data::new(gateway))
+        .default_service(web::to(answer_request));
+}
+
+async fn answer_request(
+    request: HttpRequest,
+    payload: Payload,
+    gateway: web::Data<Gateway>,
+) -> HttpResponse {
+    let timer = tokio::time::Instant::now();
+    let path = request.uri().path().to_owned();
+    let route = Route::of(&path);
+    let answered = dispatch(route, &request, payload, &gateway).await;
+    let response = answered.unwrap_or_else(Problem::into_response);
+    let label = route.map_or("other", Route::label);
+    gateway.count(label, request.method().as_str(), response.status().as_u16());
+    gateway.time(label, timer.elapsed());
+    response
+}
+
+async fn dispatch(
+    route: Option<Route<'_>>,
+    request: &HttpRequest,
+    payload: Payload,
+    gateway: &Gateway,
+) -> Result<HttpResponse, Problem> {
+    let limit = match route {
+        Some(Route::Peer(_)) => gateway.peer_body_max(),
+        _ => gateway.limits().body_max_bytes,
+    };
+    let body = body::read(payload, limit, gateway.limits().client_timeout_ms).await?;
+    let route = route.ok_or(Problem::NoSuchRoute)?;
+    match (route, request.method()) {
+        (Route::Kvs { raw_key }, &(Method::GET | Method::PUT | Method::DELETE)) => {
+            kvs::answer(request, raw_key, &body, gateway).await
+        }
+        (Route::View, &Method::GET) => view::read(gateway).await,
+        (Route::View, &Method::PUT) => view::add(&body, gateway).await,
+        (Route::View, &Method::DELETE) => view::remove(&body, gateway).await,
+        (Route::Health, &Method::GET) => Ok(operator::health()),
+        (Route::Ready, &Method::GET) => operator::ready(gateway).await,
+        (Route::Metrics, &Method::GET) => Ok(operator::metrics(gateway)),
+        (Route::Digest, &Method::GET) => operator::digest(gateway).await,
+        (Route::Peer(call), &Method::POST) => internal::answer(call, request, body, gateway).await,
+        (route, _) => Ok(method_not_allowed(route)),
+    }
+}
+
+fn method_not_allowed(route: Route<'_>) -> HttpResponse {
+    let mut response = Problem::MethodNotAllowed.into_response();
+    let allow = HeaderValue::from_static(route.allow());
+    response.headers_mut().insert(ALLOW, allow);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_segment_that_is_not_empty() {
+        assert_eq!(
+            Route::of("/kvs/a%2Fb"),
+            Some(Route::Kvs { raw_key: "a%2Fb" })
+        );
+        for path in [
+            "/kvs",
+            "/kvs/",
+            "/kvs/a/b",
+            "/kvs/a/",
+            "/view/",
+            "/",
+            "",
+            "/internal/v1",
+        ] {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+}

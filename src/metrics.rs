@@ -1,0 +1,180 @@
+//! What a replica counts, in Prometheus text. One registry per node, so that many nodes in one process
+//! do not share counts.
+
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::core::store::Summary;
+use crate::messages::mailbox::Depth;
+
+/// Every counter and gauge of one replica. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Families>);
+
+impl std::ops::Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
+    }
+}
+
+macro_rules! families {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident($name:literal $(, $labels:expr)?);)*) => {
+        /// The families; each field's help text is its documentation.
+        #[derive(Debug)]
+        pub struct Families {
+            registry: Registry,
+            mailboxes: std::sync::Mutex<Vec<(&'static str, Depth)>>,
+            mailbox_depth: IntGaugeVec,
+            $($(#[doc = $help])+ pub $field: $kind,)*
+        }
+
+        impl Families {
+            fn new(registry: Registry) -> Result<Self, prometheus::Error> {
+                let depth = Opts::new("causet_mailbox_depth", "Messages that wait in an actor's mailbox.");
+                let families = Self {
+                    mailboxes: std::sync::Mutex::default(),
+                    mailbox_depth: IntGaugeVec::new(depth, &["actor"])?,
+                    $($field: families!(@new $kind, $name, concat!($($help),+).trim() $(, $labels)?),)*
+                    registry,
+                };
+                let registry = &families.registry;
+                registry.register(Box::new(families.mailbox_depth.clone()))?;
+                $(registry.register(Box::new(families.$field.clone()))?;)*
+                Ok(families)
+            }
+        }
+    };
+    (@new HistogramVec, $name:literal, $help:expr, $labels:expr) => {
+        HistogramVec::new(HistogramOpts::new($name, $help).buckets(latency_buckets()), $labels)?
+    };
+    (@new $kind:ident, $name:literal, $help:expr, $labels:expr) => {
+        $kind::new(Opts::new($name, $help), $labels)?
+    };
+    (@new $kind:ident, $name:literal, $help:expr) => { $kind::new($name, $help)? };
+}
+
+families! {
+    /// Requests answered, by route, method and status.
+    requests: IntCounterVec("causet_http_requests_total", &["route", "method", "status"]);
+    /// Seconds from the request's head to its answer, parked time included, by route.
+    latency: HistogramVec("causet_http_request_seconds", &["route"]);
+    /// Writes accepted from clients.
+    writes_accepted: IntCounter("causet_writes_accepted_total");
+    /// Peers' writes applied after a push.
+    writes_delivered: IntCounter("causet_writes_delivered_total");
+    /// Peers' writes parked until what they depend on arrives.
+    writes_parked: IntCounter("causet_writes_parked_total");
+    /// Peers' writes that were known already.
+    writes_duplicate: IntCounter("causet_writes_duplicate_total");
+    /// Peers' writes dropped because the causal buffer was full; a join brings them.
+    writes_dropped: IntCounter("causet_writes_dropped_total");
+    /// Requests refused, by reason.
+    refused: IntCounterVec("causet_requests_refused_total", &["reason"]);
+    /// Requests that were parked until their dependencies arrive.
+    requests_parked: IntCounter("causet_requests_parked_total");
+    /// Requests parked now.
+    parked_requests: IntGauge("causet_parked_requests");
+    /// Writes in the causal buffer now.
+    buffer_writes: IntGauge("causet_causal_buffer_writes");
+    /// Bytes in the causal buffer now.
+    buffer_bytes: IntGauge("causet_causal_buffer_bytes");
+    /// Writes waiting for a peer or on their way to it now.
+    outbox_writes: IntGaugeVec("causet_outbox_writes", &["peer"]);
+    /// Outboxes emptied because they were full; the peer is repaired by a join.
+    outbox_overflows: IntCounterVec("causet_outbox_overflows_total", &["peer"]);
+    /// Batches pushed to a peer, by result.
+    pushes: IntCounterVec("causet_pushes_total", &["peer", "result"]);
+    /// Link to a peer: 0 broken, 1 settling, 2 steady.
+    link_state: IntGaugeVec("causet_link_state", &["peer"]);
+    /// Joins fetched from peers, by result.
+    repairs: IntCounterVec("causet_repairs_total", &["result"]);
+    /// Keys that joins have brought.
+    repaired_keys: IntCounter("causet_repaired_keys_total");
+    /// State differences being read by peers now.
+    join_sessions: IntGauge("causet_join_sessions");
+    /// Replicas in the view, this one included.
+    members_up: IntGauge("causet_members_up");
+    /// Keys that exist.
+    keys: IntGauge("causet_keys");
+    /// Keys whose latest write is a delete.
+    tombstones: IntGauge("causet_tombstones");
+    /// Bytes of keys, values and their metadata.
+    store_bytes: IntGauge("causet_store_bytes");
+    /// Messages from peers that could not be understood, by kind.
+    peer_messages_malformed: IntCounterVec("causet_peer_messages_malformed_total", &["kind"]);
+    /// Times this node had to take a new incarnation because a later one of its address was known.
+    incarnations_renewed: IntCounter("causet_incarnations_renewed_total");
+}
+
+/// 50 µs to 26 s.
+fn latency_buckets() -> Vec<f64> {
+    (0..20).map(|power| 50e-6 * f64::from(1 << power)).collect()
+}
+
+/// A size as a gauge takes it.
+pub fn as_gauge(size: impl TryInto<i64>) -> i64 {
+    size.try_into().unwrap_or(i64::MAX)
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let families = Families::new(Registry::new());
+        Self(Arc::new(
+            families.expect("the names are valid and distinct"),
+        ))
+    }
+
+    /// A mailbox to report the depth of.
+    pub fn watch_mailbox(&self, actor: &'static str, depth: &Depth) {
+        let mut mailboxes = self.mailboxes.lock().expect("nothing panics holding it");
+        mailboxes.push((actor, depth.clone()));
+    }
+
+    /// Takes over the store's sizes.
+    pub fn set_store(&self, summary: Summary) {
+        self.keys.set(as_gauge(summary.keys));
+        self.tombstones.set(as_gauge(summary.tombstones));
+        self.store_bytes.set(as_gauge(summary.bytes));
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    pub fn to_text(&self) -> String {
+        let mailboxes = self.mailboxes.lock().expect("nothing panics holding it");
+        for (actor, depth) in mailboxes.iter() {
+            let gauge = self.mailbox_depth.with_label_values(&[actor]);
+            gauge.set(as_gauge(depth.waiting()));
+        }
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        debug_assert!(encoded.is_ok(), "a vector takes every write");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_registers_and_prints() {
+        let metrics = Metrics::new();
+        metrics.watch_mailbox("store", &Depth::with_limit(1));
+        metrics.keys.set(3);
+        let text = metrics.to_text();
+        assert!(text.contains("\ncauset_keys 3\n"), "{text}");
+        assert!(text.contains("causet_mailbox_depth{actor=\"store\"} 0"));
+    }
+}
