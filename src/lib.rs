@@ -10,5 +10,6 @@ pub mod core;
 pub mod http;
 pub mod messages;
 pub mod metrics;
+pub mod node;
 pub mod time;
 pub mod transport;

@@ -1,0 +1,390 @@
+//! The only wiring: builds the actor graph, owns addresses, capacities, start and stop order.
+//!
+//! [`Node::start`] builds one replica over any [`PeerTransport`], so that a simulation runs the very
+//! graph that [`serve`] puts behind HTTP and UDP.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context};
+use actix_web::{App, HttpServer};
+use bytes::Bytes;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+
+use crate::actors::broadcaster::{Broadcaster, BroadcasterParts, LinkEdges};
+use crate::actors::causality::{Causality, CausalityEdges, CausalityParts, CausalityRules};
+use crate::actors::peer_link::{PeerLink, PeerLinkEdges, PeerLinkParts, PeerLinkRules};
+use crate::actors::store::{Store, StoreParts};
+use crate::actors::view::{View, ViewParts};
+use crate::config::{Replication, Settings};
+use crate::core::causal_buffer::BufferLimits;
+use crate::core::id::{Address, Incarnation, Origin};
+use crate::core::join::JoinLimits;
+use crate::core::link::LinkRules;
+use crate::core::outbox::OutboxLimits;
+use crate::http;
+use crate::http::gateway::{Gateway, GatewayEdges};
+use crate::messages::causality::Drain;
+use crate::messages::mailbox::{Depth, Edge, Reply};
+use crate::messages::peers::Flush;
+use crate::messages::view::{Leave, SwimDatagram};
+use crate::metrics::Metrics;
+use crate::time::{SystemClock, Uptime, WallClock};
+use crate::transport::PeerTransport;
+use crate::transport::http_udp::HttpUdp;
+
+/// Idle connections of clients are kept for this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long answers that are being written get when the replica stops.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+
+/// The longest datagram that is read; SWIM's are at most 1,400 bytes.
+const DATAGRAM_MAX_BYTES: usize = 2_048;
+
+/// Framing around the writes of a batch or page, generously.
+const FRAMING_BYTES: usize = 1 << 20;
+
+/// The world around one replica.
+#[derive(Debug)]
+pub struct World {
+    /// The gate to the network.
+    pub transport: Rc<dyn PeerTransport>,
+    /// Wall time.
+    pub wall: Arc<dyn WallClock>,
+    /// All randomness of the replica comes from this.
+    pub seed: u64,
+}
+
+/// One running replica: its actors, and the ways in.
+#[derive(Debug)]
+pub struct Node {
+    gateway: Gateway,
+    datagrams: Edge<SwimDatagram>,
+    drain: Edge<Drain>,
+    flush: Edge<Flush>,
+    leave: Edge<Leave>,
+    flush_at_most: Duration,
+}
+
+/// The mailboxes of one replica.
+#[derive(Debug, Clone)]
+struct Mailboxes {
+    causality: Depth,
+    store: Depth,
+    broadcaster: Depth,
+    links: Depth,
+    view: Depth,
+}
+
+impl Mailboxes {
+    fn new(limit: usize, metrics: &Metrics) -> Self {
+        let watched = |actor| {
+            let depth = Depth::with_limit(limit);
+            metrics.watch_mailbox(actor, &depth);
+            depth
+        };
+        Self {
+            causality: watched("causality"),
+            store: watched("store"),
+            broadcaster: watched("broadcaster"),
+            links: watched("peer_link"),
+            view: watched("view"),
+        }
+    }
+}
+
+impl Node {
+    /// Starts the actors of one replica on the current arbiter; it announces itself at once.
+    /// They run until the node is dropped together with every clone of its gateway, or the system ends.
+    pub fn start(settings: &Settings, world: World) -> Self {
+        let metrics = Metrics::new();
+        let uptime = Uptime::starting();
+        let mail = Mailboxes::new(settings.limits.mailbox_max, &metrics);
+        let mut rng = ChaCha8Rng::seed_from_u64(world.seed);
+        let origin = Origin {
+            address: settings.address,
+            incarnation: Incarnation::starting(world.wall.now_ms(), rng.next_u64()),
+        };
+        // Contexts first, so that every actor can be given edges to every other.
+        let causality = Context::<Causality>::new();
+        let store = Context::<Store>::new();
+        let broadcaster = Context::<Broadcaster>::new();
+        let view = Context::<View>::new();
+        let (to_causality, to_store) = (causality.address(), store.address());
+        let (to_broadcaster, to_view) = (broadcaster.address(), view.address());
+
+        let link_parts = PeerLinkParts {
+            rules: link_rules(&settings.replication),
+            edges: PeerLinkEdges {
+                deliver: Edge::new(&to_causality, &mail.causality),
+                exchange: Edge::new(&to_causality, &mail.causality),
+                digest: Edge::new(&to_causality, &mail.causality),
+                joined: Edge::new(&to_causality, &mail.causality),
+                superseded: Edge::new(&to_causality, &mail.causality),
+            },
+            transport: world.transport.clone(),
+            metrics: metrics.clone(),
+            uptime,
+        };
+        let gateway_edges = GatewayEdges {
+            client: Edge::new(&to_causality, &mail.causality),
+            status: Edge::new(&to_causality, &mail.causality),
+            digest: Edge::new(&to_causality, &mail.causality),
+            join: Edge::new(&to_causality, &mail.causality),
+            heartbeat: Edge::new(&to_broadcaster, &mail.broadcaster),
+            batch: Edge::new(&to_broadcaster, &mail.broadcaster),
+            view: Edge::new(&to_view, &mail.view),
+            add: Edge::new(&to_view, &mail.view),
+            remove: Edge::new(&to_view, &mail.view),
+        };
+        let node = Self {
+            gateway: Gateway::new(
+                gateway_edges,
+                settings.limits,
+                peer_message_max(settings),
+                metrics.clone(),
+                uptime,
+            ),
+            datagrams: Edge::new(&to_view, &mail.view),
+            drain: Edge::new(&to_causality, &mail.causality),
+            flush: Edge::new(&to_broadcaster, &mail.broadcaster),
+            leave: Edge::new(&to_view, &mail.view),
+            flush_at_most: Duration::from_millis(settings.replication.flush_ms),
+        };
+
+        store.run(Store::new(StoreParts {
+            joins: join_limits(&settings.replication),
+            bytes_max: settings.limits.store_max_bytes,
+            confirm: Edge::new(&to_causality, &mail.causality),
+            filled: Edge::new(&to_causality, &mail.causality),
+            metrics: metrics.clone(),
+            uptime,
+        }));
+        broadcaster.run(Broadcaster::new(BroadcasterParts {
+            start_link: link_starter(link_parts, mail.links.clone()),
+            heard: Edge::new(&to_view, &mail.view),
+            joined: Edge::new(&to_causality, &mail.causality),
+        }));
+        view.run(View::new(ViewParts {
+            address: settings.address,
+            incarnation: origin.incarnation,
+            view: settings.view.clone(),
+            settings: settings.membership,
+            rng: ChaCha8Rng::from_rng(&mut rng),
+            uptime,
+            wall_clock: world.wall.clone(),
+            transport: world.transport,
+            members_changed: Edge::new(&to_broadcaster, &mail.broadcaster),
+            view_changed: Edge::new(&to_causality, &mail.causality),
+            datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
+        }));
+        causality.run(Causality::new(CausalityParts {
+            origin,
+            rules: causality_rules(settings),
+            edges: CausalityEdges {
+                apply_own: Edge::new(&to_store, &mail.store),
+                apply: Edge::new(&to_store, &mail.store),
+                read: Edge::new(&to_store, &mail.store),
+                probe_delete: Edge::new(&to_store, &mail.store),
+                difference: Edge::new(&to_store, &mail.store),
+                summary: Edge::new(&to_store, &mail.store),
+                publish: Edge::new(&to_broadcaster, &mail.broadcaster),
+                beat: Edge::new(&to_broadcaster, &mail.broadcaster),
+                fetch: Edge::new(&to_broadcaster, &mail.broadcaster),
+                renewed: Edge::new(&to_view, &mail.view),
+            },
+            metrics,
+            uptime,
+            wall: world.wall,
+            rng: ChaCha8Rng::from_rng(&mut rng),
+        }));
+        node
+    }
+
+    /// The entrance for clients and peers.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// A SWIM datagram has arrived. Where too much waits it is dropped: datagrams may get lost.
+    pub fn datagram(&self, bytes: Bytes) {
+        if self.datagrams.offer(SwimDatagram { bytes }).is_err() {
+            log::debug!("a datagram was dropped");
+        }
+    }
+
+    /// Stops in order: no client is answered any more, parked requests are; outboxes are flushed,
+    /// for at most the time set; peers are told, so that they drop this node from their views.
+    pub async fn stop(&self) {
+        log::info!("draining");
+        answered(&self.drain, |reply| Drain { reply }).await;
+        let flushed = answered(&self.flush, |reply| Flush { reply });
+        if tokio::time::timeout(self.flush_at_most, flushed).await.is_err() {
+            log::warn!("not all writes reached all peers; joins will bring them");
+        }
+        answered(&self.leave, |reply| Leave { reply }).await;
+        log::info!("left");
+    }
+}
+
+async fn answered<M: Send + 'static>(edge: &Edge<M>, message: impl FnOnce(Reply<()>) -> M) {
+    let (reply, answer) = oneshot::channel();
+    edge.tell(message(reply));
+    // An actor that is gone has nothing left to do.
+    let _ = answer.await;
+}
+
+fn link_starter(parts: PeerLinkParts, depth: Depth) -> Rc<dyn Fn(Address) -> LinkEdges> {
+    Rc::new(move |peer| {
+        let link = PeerLink::new(peer, parts.clone()).start();
+        LinkEdges {
+            heartbeat: Edge::new(&link, &depth),
+            publish: Edge::new(&link, &depth),
+            fetch: Edge::new(&link, &depth),
+            take_heartbeat: Edge::new(&link, &depth),
+            take_batch: Edge::new(&link, &depth),
+            mark: Edge::new(&link, &depth),
+            flush: Edge::new(&link, &depth),
+        }
+    })
+}
+
+fn link_rules(replication: &Replication) -> PeerLinkRules {
+    PeerLinkRules {
+        link: LinkRules {
+            break_ms: replication.link_break_ms,
+            outage_long_ms: replication.outage_long_ms,
+            settle_ms: replication.settle_ms,
+            settle_at_most_ms: replication.settle_at_most_ms,
+        },
+        outbox: OutboxLimits {
+            writes: replication.outbox_max_writes,
+            bytes: replication.outbox_max_bytes,
+            batch_writes: replication.batch_max_writes,
+            batch_bytes: replication.batch_max_bytes,
+        },
+        call_timeout: Duration::from_millis(replication.call_timeout_ms),
+    }
+}
+
+fn join_limits(replication: &Replication) -> JoinLimits {
+    JoinLimits {
+        page_bytes: replication.batch_max_bytes,
+        sessions: replication.join_sessions_max,
+        session_ms: replication.join_session_ms,
+    }
+}
+
+fn causality_rules(settings: &Settings) -> CausalityRules {
+    let (replication, limits) = (&settings.replication, &settings.limits);
+    CausalityRules {
+        buffer: BufferLimits {
+            writes: replication.buffer_max_writes,
+            bytes: replication.buffer_max_bytes,
+        },
+        parked_max: limits.parked_max,
+        wait_max_ms: limits.wait_max_ms,
+        wait_default_ms: limits.wait_default_ms,
+        max_drift_ms: limits.max_drift_ms,
+        heartbeat_ms: replication.heartbeat_ms,
+        bootstrap_ms: replication.bootstrap_ms,
+    }
+}
+
+/// A batch or a page may hold one write that is as large as a client's body may be, with metadata
+/// that is as large again.
+fn peer_message_max(settings: &Settings) -> usize {
+    settings.replication.batch_max_bytes + 2 * settings.limits.body_max_bytes + FRAMING_BYTES
+}
+
+/// A replica that could not start, or broke down.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The port is taken, or the interface is none of this machine's. Nothing was started.
+    #[error("cannot listen on {address} ({protocol}): {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// `"TCP"` or `"UDP"`.
+        protocol: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The HTTP server broke down.
+    #[error("the HTTP server failed: {0}")]
+    Http(std::io::Error),
+}
+
+/// Runs one replica in the current `actix_rt::System` until `stop` resolves, then stops it in order.
+///
+/// # Errors
+/// [`ServeError`] when it cannot listen, or the server breaks down.
+pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let listen = SocketAddr::new(settings.listen, settings.address.port());
+    let failed = |protocol| {
+        move |error| ServeError::Listen {
+            address: listen,
+            protocol,
+            error,
+        }
+    };
+    let listener = TcpListener::bind(listen).map_err(failed("TCP"))?;
+    let socket = Rc::new(UdpSocket::bind(listen).await.map_err(failed("UDP"))?);
+    let transport = HttpUdp::new(socket.clone(), peer_message_max(&settings));
+    let world = World {
+        transport: Rc::new(transport),
+        wall: Arc::new(SystemClock),
+        seed: rand::random(),
+    };
+    let limits = settings.limits;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let node = Rc::new(Node::start(&settings, world));
+    let gateway = node.gateway().clone();
+    let server = HttpServer::new(move || {
+        let gateway = gateway.clone();
+        App::new().configure(move |config| http::configure(config, gateway))
+    })
+    .workers(workers)
+    .max_connections((limits.connections_max / workers).max(1))
+    .client_request_timeout(Duration::from_millis(limits.client_timeout_ms))
+    .keep_alive(KEEP_ALIVE)
+    .disable_signals()
+    .listen(listener)
+    .map_err(failed("TCP"))?
+    .run();
+    log::info!("{} listens on {listen}", settings.address);
+    let handle = server.handle();
+    let mut server = actix_rt::spawn(server);
+    let receiver = actix_rt::spawn(receive_datagrams(socket, node.clone()));
+    tokio::select! {
+        biased;
+        ended = &mut server => {
+            let ended = ended.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            ended.map_err(ServeError::Http)?;
+        }
+        () = stop => {}
+    }
+    node.stop().await;
+    receiver.abort();
+    // Idle connections would hold up a graceful end; what is being written gets this long.
+    let _ = tokio::time::timeout(LAST_ANSWERS, handle.stop(true)).await;
+    Ok(())
+}
+
+async fn receive_datagrams(socket: Rc<UdpSocket>, node: Rc<Node>) {
+    let mut buffer = vec![0; DATAGRAM_MAX_BYTES];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((length, _)) => node.datagram(Bytes::copy_from_slice(&buffer[..length])),
+            // The kernel reports here that an earlier datagram was not taken by its receiver.
+            Err(error) => log::debug!("a datagram was lost: {error}"),
+        }
+    }
+}
