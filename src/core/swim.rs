@@ -348,6 +348,19 @@ impl Swim {
         }
     }
 
+    /// Takes everybody for down. They learn of it when they next speak to this node, and renew themselves.
+    pub fn presume_all_down(&mut self, now: Millis) {
+        let up: Vec<Member<Identity>> = self.foca.iter_members().cloned().collect();
+        let down = up
+            .into_iter()
+            .map(|member| Member::new(*member.id(), member.incarnation(), State::Down));
+        if !self.left {
+            // Cannot fail: no update is about this node, and none is passed on.
+            let _ = self.foca.apply_many(down, false, &mut self.out);
+            self.settle(now);
+        }
+    }
+
     /// Goes on as a new life of this node. Does nothing unless it is later than the present one.
     pub fn renew(&mut self, incarnation: Incarnation, now: Millis) {
         let own = self.identity();

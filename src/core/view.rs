@@ -32,6 +32,11 @@ use super::swim::{Datagram, DatagramError, Identity, Swim, Timing, is_plausible}
 /// Time between announcements to members that are not up: how soon a healed network is noticed.
 pub const ANNOUNCE_MS: u64 = 250;
 
+/// Rounds of announcements without any datagram from anybody after which this node takes itself for
+/// cut off and everybody for down (3 s). SWIM probes one member after the other, which takes a lone
+/// node too long from ten members on. Rounds, not time: a process that was stopped has heard nothing either.
+const SILENT_ROUNDS_MAX: u32 = 12;
+
 /// A configured member, as the broadcaster needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
@@ -151,6 +156,8 @@ pub struct Membership {
     /// This node's removal when events were last derived.
     own_removed: bool,
     announce_due: Millis,
+    /// Rounds of announcements since a datagram last arrived.
+    silent_rounds: u32,
     /// `MembersChanged` and `ViewChanged` as last given out; empty before the start.
     told: Vec<Effect>,
     left: bool,
@@ -177,6 +184,7 @@ impl Membership {
             own_claimed: identity.incarnation,
             own_removed: false,
             announce_due: now,
+            silent_rounds: 0,
             told: Vec::new(),
             left: false,
         }
@@ -209,6 +217,7 @@ impl Membership {
         self.swim.advance(now);
         if self.announce_due <= now {
             self.announce_due = now + ANNOUNCE_MS;
+            self.count_silence(now);
             self.announce(now);
         }
         self.settle(now)
@@ -225,6 +234,7 @@ impl Membership {
         let mut datagram = Datagram::parse(bytes)?;
         self.limit(&mut datagram)?;
         self.swim.receive(&datagram, now)?;
+        self.silent_rounds = 0;
         self.heed_claims(&datagram);
         if datagram.is_announcement() {
             self.swim.report_down(datagram.sender());
@@ -386,6 +396,13 @@ impl Membership {
         let own = claims.filter(|identity| identity.address == self.own);
         let latest = own.map(|identity| identity.incarnation).max();
         self.own_claimed = self.own_claimed.max(latest.unwrap_or_default());
+    }
+
+    fn count_silence(&mut self, now: Millis) {
+        self.silent_rounds = self.silent_rounds.saturating_add(1);
+        if self.silent_rounds == SILENT_ROUNDS_MAX {
+            self.swim.presume_all_down(now);
+        }
     }
 
     fn announce(&mut self, now: Millis) {
