@@ -76,11 +76,7 @@ impl Network {
     }
 
     /// Lets `address` act and performs what comes of it.
-    fn step(
-        &mut self,
-        address: Address,
-        act: impl FnOnce(&mut Membership, Millis) -> Vec<Effect>,
-    ) {
+    fn step(&mut self, address: Address, act: impl FnOnce(&mut Membership, Millis) -> Vec<Effect>) {
         let Some(node) = self.nodes.get_mut(&address) else {
             return;
         };
@@ -110,7 +106,10 @@ impl Network {
             let due = node.next_due()?;
             Some((due, Some(*address)))
         });
-        let arrival = self.flying.first_key_value().map(|((at, _), _)| (*at, None));
+        let arrival = self
+            .flying
+            .first_key_value()
+            .map(|((at, _), _)| (*at, None));
         wakes.chain(arrival).min()
     }
 
