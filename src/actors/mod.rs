@@ -14,3 +14,4 @@ pub mod broadcaster;
 pub mod causality;
 pub mod peer_link;
 pub mod store;
+pub mod view;

@@ -17,6 +17,7 @@ pub mod parking;
 pub mod repair;
 pub mod stamp;
 pub mod store;
+pub mod swim;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

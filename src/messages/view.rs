@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::mailbox::Reply;
 use crate::core::id::{Address, Incarnation};
+pub use crate::core::view::{AddOutcome, RemoveOutcome};
 use crate::core::view::{Member, Removal};
 
 /// http → `View`: the replicas believed up, this one included (unless removed), sorted numerically.
@@ -22,17 +23,6 @@ pub struct AddReplica {
     pub reply: Reply<AddOutcome>,
 }
 
-/// What became of an [`AddReplica`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddOutcome {
-    /// It is in the view now; if nobody answers there, it is dropped after the start-up grace.
-    Added,
-    /// It was in the view before.
-    AlreadyPresent,
-    /// The limit of members is reached; nothing was changed.
-    TooMany,
-}
-
 /// http → `View`: take this replica out of all views (contract §3, DELETE).
 #[derive(Debug)]
 pub struct RemoveReplica {
@@ -40,15 +30,6 @@ pub struct RemoveReplica {
     pub address: Address,
     /// What came of it.
     pub reply: Reply<RemoveOutcome>,
-}
-
-/// What became of a [`RemoveReplica`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemoveOutcome {
-    /// It is out of this view, and out of the others as the mark spreads.
-    Removed,
-    /// It was not in the view; nothing was changed.
-    NotInView,
 }
 
 /// transport → `View`: a SWIM datagram arrived.

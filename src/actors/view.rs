@@ -1,0 +1,286 @@
+//! `View`: owns the membership, speaks SWIM with the peers.
+//!
+//! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`]), the transport ([`SwimDatagram`]), the broadcaster
+//! ([`PeerHeard`]), causality ([`IncarnationRenewed`]) and the node ([`Leave`]); tells the
+//! broadcaster [`MembersChanged`] and causality [`ViewChanged`], once at the start and then on each change.
+//! It waits for nobody.
+//!
+//! A shell around [`Membership`]: it hands in the time, keeps one timer for all that the core
+//! wants to be woken for, and performs the effects in their order.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use prometheus::IntCounter;
+use rand_chacha::ChaCha8Rng;
+
+use crate::config;
+use crate::core::Millis;
+use crate::core::id::{Address, Incarnation};
+use crate::core::swim::{DatagramError, Identity, Timing};
+use crate::core::view::{Effect, Event, Membership, Parameters};
+use crate::messages::mailbox::{Edge, Mail, Reply};
+use crate::messages::view::{
+    AddReplica, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView, RemoveReplica,
+    SwimDatagram, ViewChanged,
+};
+use crate::time::{Uptime, WallClock};
+use crate::transport::PeerTransport;
+
+/// Refused datagrams are logged at most this often; all are counted.
+const REFUSED_LOG_EVERY_MS: Millis = 60_000;
+
+/// What a [`View`] is made of.
+#[derive(Debug)]
+pub struct ViewParts {
+    /// This node.
+    pub address: Address,
+    /// The life it starts.
+    pub incarnation: Incarnation,
+    /// `VIEW`, with or without this node.
+    pub view: Vec<Address>,
+    /// Failure detection, grace, limit.
+    pub settings: config::Membership,
+    /// Whom to probe, whom to gossip to.
+    pub rng: ChaCha8Rng,
+    /// The node's monotonic time.
+    pub uptime: Uptime,
+    /// Times removal marks.
+    pub wall_clock: Arc<dyn WallClock>,
+    /// Sends the datagrams.
+    pub transport: Rc<dyn PeerTransport>,
+    /// To the broadcaster.
+    pub to_broadcaster: Edge<MembersChanged>,
+    /// To causality.
+    pub to_causality: Edge<ViewChanged>,
+    /// Counts the datagrams that were refused.
+    pub datagrams_refused: IntCounter,
+}
+
+/// The actor. Start it with [`Actor::start`] or [`Actor::create`]; it then announces itself at once.
+pub struct View {
+    membership: Membership,
+    uptime: Uptime,
+    wall_clock: Arc<dyn WallClock>,
+    transport: Rc<dyn PeerTransport>,
+    to_broadcaster: Edge<MembersChanged>,
+    to_causality: Edge<ViewChanged>,
+    refused: Refused,
+    alarm: Option<(Millis, SpawnHandle)>,
+}
+
+impl View {
+    /// The membership of a node that starts now.
+    pub fn new(parts: ViewParts) -> Self {
+        let identity = Identity::new(parts.address, parts.incarnation);
+        let parameters = parameters(parts.settings);
+        let now = parts.uptime.now();
+        Self {
+            membership: Membership::new(parameters, identity, &parts.view, parts.rng, now),
+            uptime: parts.uptime,
+            wall_clock: parts.wall_clock,
+            transport: parts.transport,
+            to_broadcaster: parts.to_broadcaster,
+            to_causality: parts.to_causality,
+            refused: Refused::new(parts.datagrams_refused),
+            alarm: None,
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.alarm = None;
+        let effects = self.membership.tick(self.uptime.now());
+        self.perform(effects, ctx);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, bytes } => self.transport.datagram(to, bytes),
+                Effect::Log(event) => log(event),
+                Effect::MembersChanged { members, removals } => {
+                    let message = MembersChanged { members, removals };
+                    self.to_broadcaster.tell(message);
+                }
+                Effect::ViewChanged {
+                    view,
+                    removed,
+                    incarnations,
+                } => self.to_causality.tell(ViewChanged {
+                    view,
+                    removed,
+                    incarnations,
+                }),
+            }
+        }
+        self.set_alarm(ctx);
+    }
+
+    /// Has the core woken when it next wants to be, and not before.
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        let due = self.membership.next_due();
+        if due == self.alarm.map(|(due, _)| due) {
+            return;
+        }
+        if let Some((_, handle)) = self.alarm.take() {
+            ctx.cancel_future(handle);
+        }
+        self.alarm = due.map(|due| {
+            let wait = Duration::from_millis(due.saturating_sub(self.uptime.now()));
+            (due, ctx.run_later(wait, Self::tick))
+        });
+    }
+}
+
+impl Actor for View {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.tick(ctx);
+    }
+}
+
+impl Handler<Mail<ReadView>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ReadView>, _: &mut Context<Self>) {
+        answer(mail.open().reply, self.membership.view());
+    }
+}
+
+impl Handler<Mail<AddReplica>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<AddReplica>, ctx: &mut Context<Self>) {
+        let AddReplica { address, reply } = mail.open();
+        let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
+        let (outcome, effects) = self.membership.add(address, now, wall);
+        self.perform(effects, ctx);
+        answer(reply, outcome);
+    }
+}
+
+impl Handler<Mail<RemoveReplica>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<RemoveReplica>, ctx: &mut Context<Self>) {
+        let RemoveReplica { address, reply } = mail.open();
+        let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
+        let (outcome, effects) = self.membership.remove(address, now, wall);
+        self.perform(effects, ctx);
+        answer(reply, outcome);
+    }
+}
+
+impl Handler<Mail<SwimDatagram>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<SwimDatagram>, ctx: &mut Context<Self>) {
+        let now = self.uptime.now();
+        match self.membership.receive(&mail.open().bytes, now) {
+            Ok(effects) => self.perform(effects, ctx),
+            Err(error) => self.refused.count(&error, now),
+        }
+    }
+}
+
+impl Handler<Mail<PeerHeard>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<PeerHeard>, ctx: &mut Context<Self>) {
+        let peer = mail.open();
+        let now = self.uptime.now();
+        let effects = self
+            .membership
+            .hear(peer.address, peer.incarnation, &peer.removals, now);
+        self.perform(effects, ctx);
+    }
+}
+
+impl Handler<Mail<IncarnationRenewed>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<IncarnationRenewed>, ctx: &mut Context<Self>) {
+        let now = self.uptime.now();
+        let effects = self.membership.renew(mail.open().incarnation, now);
+        self.perform(effects, ctx);
+    }
+}
+
+impl Handler<Mail<Leave>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Leave>, ctx: &mut Context<Self>) {
+        let effects = self.membership.leave(self.uptime.now());
+        self.perform(effects, ctx);
+        answer(mail.open().reply, ());
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("membership", &self.membership)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Datagrams that were refused: all counted, some logged.
+struct Refused {
+    total: IntCounter,
+    logged: u64,
+    log_from: Millis,
+}
+
+impl Refused {
+    fn new(total: IntCounter) -> Self {
+        Self {
+            logged: total.get(),
+            total,
+            log_from: 0,
+        }
+    }
+
+    fn count(&mut self, error: &DatagramError, now: Millis) {
+        self.total.inc();
+        let total = self.total.get();
+        if now >= self.log_from {
+            let new = total - std::mem::replace(&mut self.logged, total);
+            self.log_from = now + REFUSED_LOG_EVERY_MS;
+            log::warn!("{new} SWIM datagrams refused, the last because: {error}");
+        }
+    }
+}
+
+fn parameters(settings: config::Membership) -> Parameters {
+    Parameters {
+        timing: Timing {
+            probe_period_ms: settings.probe_period_ms,
+            probe_rtt_ms: settings.probe_rtt_ms,
+            suspicion_ms: settings.suspicion_ms,
+        },
+        grace_ms: settings.startup_grace_ms,
+        members_max: settings.members_max,
+    }
+}
+
+/// An asker that is gone needs no answer.
+fn answer<T>(reply: Reply<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+fn log(event: Event) {
+    match event {
+        Event::Joined(peer) => log::info!("{peer} joined"),
+        Event::Back(peer) => log::info!("{peer} is back"),
+        Event::Restarted(peer) => log::info!("{peer} is back: it was restarted"),
+        Event::Lost(peer) => log::info!("{peer} lost"),
+        Event::Unanswered(peer) => log::info!("{peer} lost: it never answered"),
+        Event::Added(peer) => log::info!("{peer} added by an operator, awaited"),
+        Event::Removed(peer) => log::info!("{peer} removed by an operator"),
+        Event::Readmitted(peer) => log::info!("{peer} re-admitted"),
+    }
+}

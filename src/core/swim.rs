@@ -1,0 +1,471 @@
+//! Failure detection: SWIM, by the `foca` crate, wrapped so that nothing of it leaks out.
+//!
+//! Das, Gupta, Motivala: "SWIM: Scalable Weakly-consistent Infection-style Process Group Membership
+//! Protocol" (DSN 2002), with suspicion, refutation and piggybacked updates. `foca` does no I/O: it
+//! is told what arrived and which timer fired, and says what to send and which timers to set. The timers
+//! are kept here, so the owner needs one wake-up only ([`Swim::next_due`], [`Swim::advance`]).
+//!
+//! Three things `foca` leaves to its user:
+//! - It applies a datagram before it has read all of it. Here [`Datagram::parse`] reads and judges the whole
+//!   first, so that a malformed one changes nothing.
+//! - After a change of identity it waits for an answer before it probes again; cut off just then, it
+//!   would believe in its peers for ever. Here it is connected again at once.
+//! - It tells a newcomer who is up, never who is down: [`Swim::report_down`] does.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foca::{
+    AccumulatingRuntime, Config, Foca, Header, Member, Message, NoCustomBroadcast,
+    OwnedNotification, PeriodicParams, PostcardCodec, State, Timer,
+};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::Millis;
+use super::id::{Address, Incarnation};
+
+/// Longest datagram in bytes, sent or taken; below the payload of one Ethernet frame, so none is fragmented.
+pub const DATAGRAM_MAX: usize = 1_400;
+
+/// Members reported down in one datagram: 25 bytes each with IPv4, 40 with IPv6, far below [`DATAGRAM_MAX`].
+const DOWN_PER_DATAGRAM: usize = 25;
+
+/// How often news of one member travel on, as piggyback; more costs bytes, fewer may miss somebody.
+const TRANSMISSIONS: NonZeroU8 = NonZeroU8::new(10).unwrap();
+/// Members asked to probe on one's behalf, and to whom fresh news go at once.
+const HELPERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+/// News also travel without a probe to carry them. Suspicions and their refutations race the suspicion
+/// time under loss: at this pace there are ten attempts of three datagrams in it.
+const GOSSIP_EVERY: Duration = Duration::from_millis(100);
+
+/// When a member is probed, suspected, and given up. Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Every such period one member is probed.
+    pub probe_period_ms: u64,
+    /// Wait for a direct answer before others are asked to probe. Smaller than the period, never zero.
+    pub probe_rtt_ms: u64,
+    /// How long a suspect has to refute. Never zero.
+    pub suspicion_ms: u64,
+}
+
+/// Who takes part in SWIM. Of two with the same address the larger (incarnation, bump) is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The node.
+    pub address: Address,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Raised whenever it finds itself declared down although it lives: no restart, no loss of memory.
+    pub bump: u32,
+}
+
+impl Identity {
+    /// The identity of a node that starts this life.
+    pub fn new(address: Address, incarnation: Incarnation) -> Self {
+        Self {
+            address,
+            incarnation,
+            bump: 0,
+        }
+    }
+}
+
+impl foca::Identity for Identity {
+    type Addr = Address;
+
+    fn renew(&self) -> Option<Self> {
+        let bump = self.bump.checked_add(1)?;
+        Some(Self { bump, ..*self })
+    }
+
+    fn addr(&self) -> Address {
+        self.address
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        (self.incarnation, self.bump) > (adversary.incarnation, adversary.bump)
+    }
+}
+
+/// Whether a life that a peer claims can be one: known, and with room above it for its successors.
+pub fn is_plausible(incarnation: Incarnation) -> bool {
+    incarnation != Incarnation::UNKNOWN && incarnation < Incarnation::starting(1 << 50, 0)
+}
+
+/// A datagram that was refused; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// Longer than [`DATAGRAM_MAX`]; nothing was changed.
+    #[error("{0} bytes are too long")]
+    TooLong(usize),
+    /// Not of the expected form, an address that nobody can have included; nothing was changed.
+    #[error("not a SWIM message")]
+    Malformed,
+    /// It names a life that cannot be; nothing was changed.
+    #[error("implausible incarnation of {0}")]
+    Implausible(Address),
+    /// Meant for another address; nothing was changed.
+    #[error("meant for {0}")]
+    Misdirected(Address),
+    /// It claims to come from this very node, or asks it to reach itself by a detour; nothing was changed.
+    #[error("from this node to itself")]
+    Ourselves,
+    /// The sender is unknown and the limit of members is reached; nothing was changed.
+    #[error("{0} is one member too many")]
+    TooManyMembers(Address),
+    /// The protocol itself refused it.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// A datagram, decoded and judged as far as that goes without state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    header: Header<Identity>,
+    updates: Vec<Member<Identity>>,
+}
+
+impl Datagram {
+    /// Decodes all of `bytes`.
+    ///
+    /// # Errors
+    /// Refuses what is too long, truncated, followed by anything, or names an implausible identity.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DatagramError> {
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(DatagramError::TooLong(bytes.len()));
+        }
+        let (header, rest) = postcard::take_from_bytes::<Header<Identity>>(bytes)
+            .map_err(|_| DatagramError::Malformed)?;
+        let updates = Self::parse_updates(&header.message, rest)?;
+        let datagram = Self { header, updates };
+        datagram.check_lives()?;
+        Ok(datagram)
+    }
+
+    fn parse_updates(
+        message: &Message<Identity>,
+        bytes: &[u8],
+    ) -> Result<Vec<Member<Identity>>, DatagramError> {
+        let bare = matches!(
+            message,
+            Message::Announce | Message::TurnUndead | Message::Broadcast
+        );
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (count, mut rest) = bytes
+            .split_first_chunk::<2>()
+            .filter(|_| !bare)
+            .ok_or(DatagramError::Malformed)?;
+        let mut updates = Vec::new();
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (update, after) =
+                postcard::take_from_bytes(rest).map_err(|_| DatagramError::Malformed)?;
+            updates.push(update);
+            rest = after;
+        }
+        if rest.is_empty() {
+            Ok(updates)
+        } else {
+            Err(DatagramError::Malformed)
+        }
+    }
+
+    fn check_lives(&self) -> Result<(), DatagramError> {
+        let updated = self.updates.iter().map(|update| *update.id());
+        // Whom an announcement is meant for may be known by address only.
+        let receiver = Some(self.header.dst).filter(|dst| dst.incarnation != Incarnation::UNKNOWN);
+        updated
+            .chain([self.header.src])
+            .chain(receiver)
+            .find(|identity| !is_plausible(identity.incarnation))
+            .map_or(Ok(()), |bad| Err(DatagramError::Implausible(bad.address)))
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, DatagramError> {
+        let failed = |error: postcard::Error| DatagramError::Refused(error.to_string());
+        let mut bytes = postcard::to_stdvec(&self.header).map_err(failed)?;
+        if self.updates.is_empty() {
+            return Ok(bytes);
+        }
+        let count = u16::try_from(self.updates.len()).map_err(|_| DatagramError::Malformed)?;
+        bytes.extend(count.to_be_bytes());
+        for update in &self.updates {
+            bytes.extend(postcard::to_stdvec(update).map_err(failed)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Who sent it.
+    pub fn sender(&self) -> Identity {
+        self.header.src
+    }
+
+    /// Whom it is meant for, as the sender knows it.
+    pub fn receiver(&self) -> Identity {
+        self.header.dst
+    }
+
+    /// Whether the sender asks to be taken in.
+    pub fn is_announcement(&self) -> bool {
+        self.header.message == Message::Announce
+    }
+
+    /// The members it brings news of.
+    pub fn subjects(&self) -> impl Iterator<Item = Identity> {
+        self.updates.iter().map(|update| *update.id())
+    }
+
+    /// Drops the news about members that `keep` does not want.
+    pub fn retain_subjects(&mut self, mut keep: impl FnMut(Address) -> bool) {
+        self.updates.retain(|update| keep(update.id().address));
+    }
+
+    fn is_detour_to(&self, identity: &Identity) -> bool {
+        match &self.header.message {
+            Message::PingReq { target, .. } | Message::IndirectAck { target, .. } => {
+                target == identity
+            }
+            Message::IndirectPing { origin, .. } | Message::ForwardedAck { origin, .. } => {
+                origin == identity
+            }
+            Message::Ping(_)
+            | Message::Ack(_)
+            | Message::Announce
+            | Message::Feed
+            | Message::Gossip
+            | Message::Broadcast
+            | Message::TurnUndead => false,
+        }
+    }
+}
+
+/// One node's part in the protocol. Datagrams to send gather inside until
+/// [`Swim::take_datagrams`]; who is up is read from [`Swim::members`].
+pub struct Swim {
+    foca: Foca<Identity, PostcardCodec, ChaCha8Rng, NoCustomBroadcast>,
+    out: AccumulatingRuntime<Identity>,
+    /// By due time, then in the order that foca gives its timers, then in the order of their setting.
+    timers: BTreeSet<(Millis, Timer<Identity>, u64)>,
+    timers_set: u64,
+    datagrams: Vec<(Address, Bytes)>,
+    timing: Timing,
+    left: bool,
+}
+
+impl Swim {
+    /// A node alone, until it announces itself or is announced to. All its choices come from `rng`.
+    pub fn new(identity: Identity, timing: Timing, rng: ChaCha8Rng) -> Self {
+        let config = config(timing, HELPERS, TRANSMISSIONS);
+        Self {
+            foca: Foca::new(identity, config, rng, PostcardCodec),
+            out: AccumulatingRuntime::new(),
+            timers: BTreeSet::new(),
+            timers_set: 0,
+            datagrams: Vec::new(),
+            timing,
+            left: false,
+        }
+    }
+
+    /// Who this node is now.
+    pub fn identity(&self) -> Identity {
+        *self.foca.identity()
+    }
+
+    /// Everybody ever heard of but this node, and whether they are up (suspects count as up), in no
+    /// particular order. Nobody is ever forgotten.
+    pub fn members(&self) -> impl Iterator<Item = (Identity, bool)> {
+        let own = self.identity().address;
+        self.foca
+            .iter_membership_state()
+            .map(|member| (*member.id(), member.state() != State::Down))
+            .filter(move |(identity, _)| identity.address != own)
+    }
+
+    /// Takes a datagram in.
+    ///
+    /// # Errors
+    /// Refuses what is not for this node or claims to come from it. Nothing was changed then.
+    pub fn receive(&mut self, datagram: &Datagram, now: Millis) -> Result<(), DatagramError> {
+        let own = self.identity();
+        if datagram.receiver().address != own.address {
+            return Err(DatagramError::Misdirected(datagram.receiver().address));
+        }
+        if datagram.sender().address == own.address || datagram.is_detour_to(&own) {
+            return Err(DatagramError::Ourselves);
+        }
+        let bytes = datagram.encode()?;
+        if self.left {
+            return Ok(());
+        }
+        let result = self.foca.handle_data(&bytes, &mut self.out);
+        self.settle(now);
+        result.map_err(|error| DatagramError::Refused(error.to_string()))
+    }
+
+    /// Asks `to` to take this node in. Only its address need be right.
+    pub fn announce(&mut self, to: Identity, now: Millis) {
+        if !self.left {
+            // Cannot fail: the header always fits a datagram.
+            let _ = self.foca.announce(to, &mut self.out);
+            self.settle(now);
+        }
+    }
+
+    /// Tells `to`, a newcomer that knows only of those who are up, who is down.
+    pub fn report_down(&mut self, to: Identity) {
+        if self.left {
+            return;
+        }
+        let down: Vec<Member<Identity>> = self
+            .foca
+            .iter_membership_state()
+            .filter(|member| member.state() == State::Down)
+            .filter(|member| ![to.address, self.identity().address].contains(&member.id().address))
+            .cloned()
+            .collect();
+        for updates in down.chunks(DOWN_PER_DATAGRAM) {
+            let header = Header {
+                src: self.identity(),
+                // The lowest: it says nothing new about this node, and so refutes no suspicion.
+                src_incarnation: 0,
+                dst: to,
+                message: Message::Gossip,
+            };
+            let report = Datagram {
+                header,
+                updates: updates.to_vec(),
+            };
+            if let Ok(bytes) = report.encode() {
+                self.datagrams.push((to.address, bytes.into()));
+            }
+        }
+    }
+
+    /// Takes everybody for down. They learn of it when they next speak to this node, and renew themselves.
+    pub fn presume_all_down(&mut self, now: Millis) {
+        let up: Vec<Member<Identity>> = self.foca.iter_members().cloned().collect();
+        let down = up
+            .into_iter()
+            .map(|member| Member::new(*member.id(), member.incarnation(), State::Down));
+        if !self.left {
+            // Cannot fail: no update is about this node, and none is passed on.
+            let _ = self.foca.apply_many(down, false, &mut self.out);
+            self.settle(now);
+        }
+    }
+
+    /// Goes on as a new life of this node. Does nothing unless it is later than the present one.
+    pub fn renew(&mut self, incarnation: Incarnation, now: Millis) {
+        let own = self.identity();
+        if !self.left && incarnation > own.incarnation {
+            let identity = Identity::new(own.address, incarnation);
+            // Cannot fail: the identities differ.
+            let _ = self.foca.change_identity(identity, &mut self.out);
+            self.connect();
+            self.settle(now);
+        }
+    }
+
+    /// Says goodbye to every member that is up, so that they drop this node at once. Afterwards
+    /// nothing that arrives or falls due has any effect, so that nobody can call it back.
+    pub fn leave(&mut self, now: Millis) {
+        if self.left {
+            return;
+        }
+        // As many helpers and transmissions as there are members up: then the goodbye goes to them all.
+        let up = self.foca.num_members().max(1);
+        let everybody = NonZeroUsize::new(up).unwrap_or(HELPERS);
+        let config = config(self.timing, everybody, NonZeroU8::MAX);
+        // Cannot fail: neither setting is one that foca holds fixed, and the goodbye fits a datagram.
+        let _ = self.foca.set_config(config);
+        let _ = self.foca.leave_cluster(&mut self.out);
+        self.settle(now);
+        self.left = true;
+        self.timers.clear();
+    }
+
+    /// When [`Swim::advance`] next has something to do; `None` while nobody is up.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.timers.first().map(|(due, ..)| *due)
+    }
+
+    /// Does all that is due by `now`.
+    pub fn advance(&mut self, now: Millis) {
+        while self.next_due().is_some_and(|due| due <= now) {
+            let Some((_, timer, _)) = self.timers.pop_first() else {
+                break;
+            };
+            // Its errors say that timers came late or out of order; foca has then put itself right.
+            let _ = self.foca.handle_timer(timer, &mut self.out);
+            self.settle(now);
+        }
+    }
+
+    /// The datagrams to send, oldest first.
+    pub fn take_datagrams(&mut self) -> Vec<(Address, Bytes)> {
+        std::mem::take(&mut self.datagrams)
+    }
+
+    fn settle(&mut self, now: Millis) {
+        while let Some(notice) = self.out.to_notify() {
+            if matches!(notice, OwnedNotification::Rejoin(_)) {
+                self.connect();
+            }
+        }
+        while let Some((after, timer)) = self.out.to_schedule() {
+            let due = now + u64::try_from(after.as_millis()).unwrap_or(u64::MAX >> 1);
+            self.timers_set += 1;
+            self.timers.insert((due, timer, self.timers_set));
+        }
+        while let Some((to, bytes)) = self.out.to_send() {
+            self.datagrams.push((to.address, bytes));
+        }
+    }
+
+    /// Starts probing again after a change of identity, if anybody is believed up.
+    fn connect(&mut self) {
+        // Cannot fail: there is nothing to apply.
+        let _ = self
+            .foca
+            .apply_many(std::iter::empty(), true, &mut self.out);
+    }
+}
+
+impl fmt::Debug for Swim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Swim")
+            .field("identity", &self.identity())
+            .field("up", &self.foca.num_members())
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+fn config(timing: Timing, helpers: NonZeroUsize, transmissions: NonZeroU8) -> Config {
+    Config {
+        probe_period: Duration::from_millis(timing.probe_period_ms),
+        probe_rtt: Duration::from_millis(timing.probe_rtt_ms),
+        num_indirect_probes: helpers,
+        max_transmissions: transmissions,
+        suspect_to_down_after: Duration::from_millis(timing.suspicion_ms),
+        remove_down_after: None,
+        max_packet_size: NonZeroUsize::new(DATAGRAM_MAX).unwrap_or(NonZeroUsize::MAX),
+        notify_down_members: true,
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
+        periodic_gossip: Some(PeriodicParams {
+            frequency: GOSSIP_EVERY,
+            num_members: HELPERS,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What one node believes about one configured member.
+
+use super::Event;
+use crate::core::Millis;
+use crate::core::id::{Address, Incarnation};
+use crate::core::swim::Identity;
+
+/// Where a member stands, as far as the view is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Down, or never seen: not in the view.
+    Out,
+    /// Not seen up, but given the benefit of the doubt: in the view.
+    Awaited,
+    /// In the view.
+    Up,
+    /// Out by an operator's decision, up or not.
+    Removed,
+}
+
+/// A configured member other than this node.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Its latest life known; `UNKNOWN` until it was met or somebody reported it.
+    pub(super) incarnation: Incarnation,
+    /// SWIM says that it is up.
+    pub(super) up: bool,
+    /// Named by `VIEW`: never dropped.
+    named: bool,
+    /// Until when it is in the view without being up; `None` when that is over.
+    awaited_until: Option<Millis>,
+    /// The identity that SWIM last reported down: the same news do not end a later grace.
+    reported_down: Option<Identity>,
+    /// It was up before, so its next coming is a return.
+    was_up: bool,
+    /// Standing and life when events were last derived.
+    told: (Standing, Incarnation),
+}
+
+impl Peer {
+    fn new(named: bool, awaited_until: Option<Millis>, told: Standing) -> Self {
+        Self {
+            incarnation: Incarnation::UNKNOWN,
+            up: false,
+            named,
+            awaited_until,
+            reported_down: None,
+            was_up: false,
+            told: (told, Incarnation::UNKNOWN),
+        }
+    }
+
+    /// A member of `VIEW`, in the view from the start.
+    pub(super) fn named(awaited_until: Millis) -> Self {
+        Self::new(true, Some(awaited_until), Standing::Awaited)
+    }
+
+    /// One that nobody named: met, heard or reported.
+    pub(super) fn stranger() -> Self {
+        Self::new(false, None, Standing::Out)
+    }
+
+    /// Keeps it in the view until then, though it is not up.
+    pub(super) fn await_until(&mut self, until: Millis) {
+        self.awaited_until = Some(until);
+    }
+
+    /// Learns of a life of it.
+    pub(super) fn learn(&mut self, incarnation: Incarnation) {
+        self.incarnation = self.incarnation.max(incarnation);
+    }
+
+    /// Takes over what SWIM believes. Being seen ends the grace, and so does the *news* of being down.
+    pub(super) fn observe(&mut self, identity: Identity, up: bool) {
+        self.learn(identity.incarnation);
+        self.up = up;
+        if up {
+            self.awaited_until = None;
+            self.reported_down = None;
+        } else if self.reported_down != Some(identity) {
+            self.awaited_until = None;
+            self.reported_down = Some(identity);
+        }
+    }
+
+    /// When its grace ends, if it has one.
+    pub(super) fn awaited_until(&self) -> Option<Millis> {
+        self.awaited_until
+    }
+
+    /// Ends a grace that is over by `now`.
+    pub(super) fn expire(&mut self, now: Millis) {
+        self.awaited_until = self.awaited_until.filter(|until| *until > now);
+    }
+
+    /// Whether nothing is left to remember it for: an operator named it, and nobody ever answered there.
+    pub(super) fn is_forgettable(&self) -> bool {
+        !self.named && self.awaited_until.is_none() && self.incarnation == Incarnation::UNKNOWN
+    }
+
+    /// Where it stands, given whether a removal mark covers it.
+    pub(super) fn standing(&self, removed: bool) -> Standing {
+        match (removed, self.up, self.awaited_until) {
+            (true, _, _) => Standing::Removed,
+            (false, true, _) => Standing::Up,
+            (false, false, Some(_)) => Standing::Awaited,
+            (false, false, None) => Standing::Out,
+        }
+    }
+
+    /// What happened to it since this was last asked.
+    pub(super) fn news(&mut self, address: Address, removed: bool) -> Option<Event> {
+        let now = (self.standing(removed), self.incarnation);
+        let (before, life_before) = std::mem::replace(&mut self.told, now);
+        let was_up = self.was_up;
+        self.was_up |= self.up;
+        match (before, now.0) {
+            (Standing::Up, Standing::Up) if life_before < self.incarnation => {
+                Some(Event::Restarted(address))
+            }
+            (before, after) if before == after => None,
+            (_, Standing::Removed) => Some(Event::Removed(address)),
+            (Standing::Removed, _) => Some(Event::Readmitted(address)),
+            (_, Standing::Up) if was_up => Some(Event::Back(address)),
+            (_, Standing::Up) => Some(Event::Joined(address)),
+            (_, Standing::Awaited) => Some(Event::Added(address)),
+            (Standing::Awaited, Standing::Out) => Some(Event::Unanswered(address)),
+            (_, Standing::Out) => Some(Event::Lost(address)),
+        }
+    }
+}
