@@ -1,4 +1,17 @@
 //! Settings: every default with its unit and reason.
+//!
+//! What an operator wrote arrives as texts ([`Given`]), each with the flag or variable that it came
+//! from, and leaves as [`Settings`] that hold together, or as one [`SettingsError`]. [`SETTINGS`] lists
+//! every setting once; flags, variables, help and validation are all read from it. Pure: nothing here
+//! looks at the environment.
+
+mod error;
+mod table;
+mod validate;
+
+pub use error::{SettingsError, Source};
+pub use table::{Kind, Number, SETTINGS, Setting, Unit};
+pub use validate::Given;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,6 +32,8 @@ pub struct Settings {
     pub membership: Membership,
     /// What clients may use up.
     pub limits: Limits,
+    /// What is logged, in the filter syntax of `env_logger`.
+    pub log: String,
 }
 
 impl Settings {
@@ -34,6 +49,7 @@ impl Settings {
             replication: Replication::default(),
             membership: Membership::default(),
             limits: Limits::default(),
+            log: "info".to_owned(),
         }
     }
 }
