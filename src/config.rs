@@ -32,7 +32,7 @@ pub struct Settings {
     pub membership: Membership,
     /// What clients may use up.
     pub limits: Limits,
-    /// What is logged, in the filter syntax of `env_logger`.
+    /// What is logged, in the filter syntax of `env_logger`: our own events, and what libraries warn of.
     pub log: String,
 }
 
@@ -49,7 +49,7 @@ impl Settings {
             replication: Replication::default(),
             membership: Membership::default(),
             limits: Limits::default(),
-            log: "info".to_owned(),
+            log: "warn,causet=info".to_owned(),
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Exit codes: 0 as asked, 1 it did not work, 2 it was not asked rightly (nothing was started).
 
+mod cluster;
+mod health;
+mod probe;
 mod replica;
 mod settings;
 
@@ -22,7 +25,7 @@ const MISUSED: u8 = 2;
 
 /// A causally consistent, replicated key-value store.
 ///
-/// Without a command: `replica` when SOCKET_ADDRESS is set, else `cluster`.
+/// Without a command: `replica` when `SOCKET_ADDRESS` is set, else `cluster`.
 #[derive(Debug, Parser)]
 #[command(name = "causet", version, max_term_width = 110)]
 struct Cli {
@@ -34,6 +37,10 @@ struct Cli {
 enum Command {
     /// Run one replica until SIGTERM or SIGINT
     Replica(ReplicaArgs),
+    /// Run several replicas on this machine, to try things out, until Ctrl-C
+    Cluster(cluster::ClusterArgs),
+    /// Say by the exit code whether the replica on this machine lives
+    Health(health::HealthArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +61,8 @@ pub(crate) fn run() -> ExitCode {
     };
     match cli.command {
         Command::Replica(args) => run_replica(&args),
+        Command::Cluster(args) => cluster::run(&args),
+        Command::Health(args) => health::run(&args),
     }
 }
 

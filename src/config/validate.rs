@@ -1,9 +1,10 @@
 //! From texts to settings that hold together.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::error::quoted;
-use super::{Kind, Number, SETTINGS, Setting, Settings, SettingsError, Source};
+use super::{Kind, SETTINGS, Setting, Settings, SettingsError, Source, Unit};
 use crate::core::id::Address;
 
 /// A text that an operator gave for a setting. A setting not given has its default.
@@ -18,6 +19,51 @@ pub struct Given {
 }
 
 impl Given {
+    /// The whole number that it is.
+    ///
+    /// # Errors
+    /// Other texts, and numbers out of `range`.
+    pub fn number(&self, unit: Unit, range: &RangeInclusive<u64>) -> Result<u64, SettingsError> {
+        let expected = || format!("{} from {} to {}", unit.name(), range.start(), range.end());
+        let bad = |problem: &str| self.bad(&self.text, problem, expected());
+        let value = whole_number(&self.text).ok_or_else(|| bad("is not a whole number"))?;
+        if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(bad("is out of bounds"))
+        }
+    }
+
+    /// The port that it is.
+    ///
+    /// # Errors
+    /// Other texts, and 0.
+    pub fn port(&self) -> Result<u16, SettingsError> {
+        let port = self.number(Unit::Count("a port"), &(1..=u16::MAX.into()))?;
+        Ok(u16::try_from(port).unwrap_or(u16::MAX))
+    }
+
+    /// The IP address to listen on that it is.
+    ///
+    /// # Errors
+    /// Other texts.
+    pub fn ip(&self) -> Result<IpAddr, SettingsError> {
+        const EXPECTED: &str =
+            "an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all";
+        let parsed = self.text.trim().parse();
+        parsed.map_err(|_| self.bad(&self.text, "is not an IP address", EXPECTED))
+    }
+
+    /// The address that `part` of it is.
+    ///
+    /// # Errors
+    /// Other texts.
+    pub fn address(&self, part: &str) -> Result<Address, SettingsError> {
+        const EXPECTED: &str = "IP:PORT as peers reach it, such as 10.10.0.2:8090";
+        let parsed = part.trim().parse();
+        parsed.map_err(|_| self.bad(part, "is not an address", EXPECTED))
+    }
+
     fn bad(
         &self,
         part: &str,
@@ -39,11 +85,11 @@ impl Settings {
     /// # Errors
     /// The first thing wrong, in the order of [`SETTINGS`]; then what does not fit together.
     pub fn validated(given: &[Given]) -> Result<Self, SettingsError> {
-        let view = find(given, "view").map(parse_view).transpose()?;
         let address = match find(given, "socket-address") {
-            Some(text) => parse_address(text, &text.text)?,
+            Some(text) => text.address(&text.text)?,
             None => return Err(no_address(given)),
         };
+        let view = find(given, "view").map(parse_view).transpose()?;
         let mut settings = Self::new(address, view.unwrap_or_default());
         for setting in SETTINGS {
             if let Some(text) = find(given, setting.flag) {
@@ -71,29 +117,16 @@ fn apply(settings: &mut Settings, setting: &Setting, given: &Given) -> Result<()
     match &setting.kind {
         Kind::Address | Kind::View => {}
         Kind::ShardCount => check_shard_count(given, settings.view.len())?,
-        Kind::Listen => settings.listen = parse_listen(given)?,
+        Kind::Listen => settings.listen = given.ip()?,
         Kind::Log => settings.log = parse_log(given)?,
-        Kind::Number(number) => number.set(settings, parse_number(number, given)?),
+        Kind::Number(number) => number.set(settings, given.number(number.unit, &number.range)?),
     }
     Ok(())
 }
 
-fn parse_address(given: &Given, text: &str) -> Result<Address, SettingsError> {
-    const EXPECTED: &str = "IP:PORT as peers reach it, such as 10.10.0.2:8090";
-    text.trim()
-        .parse()
-        .map_err(|_| given.bad(text, "is not an address", EXPECTED))
-}
-
 fn parse_view(given: &Given) -> Result<Vec<Address>, SettingsError> {
     let entries = given.text.split(',');
-    entries.map(|entry| parse_address(given, entry)).collect()
-}
-
-fn parse_listen(given: &Given) -> Result<IpAddr, SettingsError> {
-    const EXPECTED: &str = "an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all";
-    let parsed = given.text.trim().parse();
-    parsed.map_err(|_| given.bad(&given.text, "is not an IP address", EXPECTED))
+    entries.map(|entry| given.address(entry)).collect()
 }
 
 /// This version serves one shard only; whoever asks for more must not get less unawares.
@@ -133,18 +166,6 @@ fn parse_log(given: &Given) -> Result<String, SettingsError> {
         }
     }
     Ok(given.text.clone())
-}
-
-fn parse_number(number: &Number, given: &Given) -> Result<u64, SettingsError> {
-    let (least, most) = (number.range.start(), number.range.end());
-    let expected = || format!("{} from {least} to {most}", number.unit.name());
-    let bad = |problem: &str| given.bad(&given.text, problem, expected());
-    let value = whole_number(&given.text).ok_or_else(|| bad("is not a whole number"))?;
-    if number.range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(bad("is out of bounds"))
-    }
 }
 
 /// Digits alone: no sign, no blank, no unit. What does not fit into 64 bits saturates.
