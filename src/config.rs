@@ -7,6 +7,8 @@
 
 mod error;
 mod table;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use error::{SettingsError, Source};
