@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use causet::config::Settings;
+use causet::config::{SETTINGS, Setting, Settings};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -36,6 +36,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run one replica until SIGTERM or SIGINT
+    #[command(next_line_help = true)]
     Replica(ReplicaArgs),
     /// Run several replicas on this machine, to try things out, until Ctrl-C
     Cluster(cluster::ClusterArgs),
@@ -54,7 +55,9 @@ struct ReplicaArgs {
 
 /// Does what the command line asks; returns when that is done.
 pub(crate) fn run() -> ExitCode {
-    let arguments = with_default_command(std::env::args_os().collect(), is_replica_configured());
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let replica = is_replica_meant(&arguments);
+    let arguments = with_default_command(arguments, replica);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -76,12 +79,19 @@ fn run_replica(args: &ReplicaArgs) -> ExitCode {
     }
 }
 
-/// Whoever sets one of the contract's variables means a replica, also where the others are forgotten.
-fn is_replica_configured() -> bool {
-    let variables = ["SOCKET_ADDRESS", "VIEW", "SHARD_COUNT"];
-    variables
+/// Whoever gives one of the contract's settings means a replica, also where the others are forgotten.
+fn is_replica_meant(arguments: &[OsString]) -> bool {
+    let of_the_contract = SETTINGS
         .iter()
-        .any(|name| std::env::var_os(name).is_some())
+        .filter(|setting| !setting.variable.starts_with("CAUSET_"));
+    let flags = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str()?.strip_prefix("--"));
+    let is_given = |setting: &Setting| {
+        let is_flag = |flag: &str| flag.split('=').next() == Some(setting.flag);
+        std::env::var_os(setting.variable).is_some() || flags.clone().any(is_flag)
+    };
+    of_the_contract.into_iter().any(is_given)
 }
 
 /// Adds the command that is meant where none is written, so that its flags can be written all the same.
