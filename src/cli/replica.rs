@@ -47,20 +47,35 @@ async fn serve(settings: Settings, stop_on_stdin_eof: bool) -> Result<(), RunErr
     let mut wishes = StopWishes::listen(stop_on_stdin_eof)?;
     let (begin_stop, stop) = oneshot::channel::<()>();
     let stop = async {
-        // The sender lives as long as this function: only its message ends the wait.
+        // The sender lives until the stop has begun: only its message ends the wait.
         let _ = stop.await;
     };
-    let mut serving = std::pin::pin!(node::serve(settings, stop));
+    until_stopped(node::serve(settings, stop), begin_stop, async || {
+        wishes.next().await
+    })
+    .await
+}
+
+/// Begins the stop at the first wish and gives it up at the second, or when it takes too long.
+async fn until_stopped<E>(
+    serving: impl Future<Output = Result<(), E>>,
+    begin_stop: oneshot::Sender<()>,
+    mut next_wish: impl AsyncFnMut() -> &'static str,
+) -> Result<(), RunError>
+where
+    RunError: From<E>,
+{
+    let mut serving = std::pin::pin!(serving);
     tokio::select! {
         biased;
         result = &mut serving => return Ok(result?),
-        wish = wishes.next() => info!("{wish}: stopping"),
+        wish = next_wish() => info!("{wish}: stopping"),
     }
     let _ = begin_stop.send(());
     tokio::select! {
         biased;
         result = &mut serving => Ok(result?),
-        wish = wishes.next() => Err(RunError::StoppedTwice(wish)),
+        wish = next_wish() => Err(RunError::StoppedTwice(wish)),
         () = tokio::time::sleep(STOP_AT_MOST) => Err(RunError::StopTooSlow),
     }
 }
@@ -129,4 +144,60 @@ fn abort_on_panic() {
         error!("{panic}; aborting, since half a replica is worse than none");
         std::process::abort();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// A replica whose stop takes `needed`, asked to stop by `wishes`, one after the other.
+    async fn stopped(
+        needed: Duration,
+        wishes: &[&'static str],
+    ) -> (Result<(), RunError>, Duration) {
+        let (begin_stop, stop) = oneshot::channel();
+        let serving = async {
+            stop.await.expect("the stop begins");
+            sleep(needed).await;
+            Ok::<(), RunError>(())
+        };
+        let mut wishes = wishes.iter();
+        let next_wish = async || match wishes.next() {
+            Some(wish) => *wish,
+            None => std::future::pending().await,
+        };
+        let start = Instant::now();
+        let result = until_stopped(serving, begin_stop, next_wish).await;
+        (result, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_wish_is_granted_gracefully() {
+        let needed = Duration::from_millis(1_500);
+        let (result, took) = stopped(needed, &["SIGTERM"]).await;
+        assert!(result.is_ok());
+        assert_eq!(took, needed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_wish_ends_it_at_once() {
+        let (result, took) = stopped(Duration::from_secs(5), &["SIGTERM", "SIGINT"]).await;
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "stopped at once by a second SIGINT"
+        );
+        assert_eq!(took, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_that_hangs_is_given_up_before_docker_would() {
+        let (result, took) = stopped(Duration::MAX, &["SIGTERM"]).await;
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "the graceful stop took longer than 8s"
+        );
+        assert_eq!(took, STOP_AT_MOST);
+    }
 }
