@@ -1,4 +1,19 @@
 //! Settings: every default with its unit and reason.
+//!
+//! What an operator wrote arrives as texts ([`Given`]), each with the flag or variable that it came
+//! from, and leaves as [`Settings`] that hold together, or as one [`SettingsError`]. [`SETTINGS`] lists
+//! every setting once; flags, variables, help and validation are all read from it. Pure: nothing here
+//! looks at the environment.
+
+mod error;
+mod table;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use error::{SettingsError, Source};
+pub use table::{Kind, Number, SETTINGS, Setting, Unit};
+pub use validate::Given;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,6 +34,8 @@ pub struct Settings {
     pub membership: Membership,
     /// What clients may use up.
     pub limits: Limits,
+    /// What is logged, in the filter syntax of `env_logger`: our own events, and what libraries warn of.
+    pub log: String,
 }
 
 impl Settings {
@@ -34,6 +51,7 @@ impl Settings {
             replication: Replication::default(),
             membership: Membership::default(),
             limits: Limits::default(),
+            log: "warn,causet=info".to_owned(),
         }
     }
 }
