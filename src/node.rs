@@ -181,8 +181,8 @@ impl Node {
             uptime,
             wall_clock: world.wall.clone(),
             transport: world.transport,
-            members_changed: Edge::new(&to_broadcaster, &mail.broadcaster),
-            view_changed: Edge::new(&to_causality, &mail.causality),
+            to_broadcaster: Edge::new(&to_broadcaster, &mail.broadcaster),
+            to_causality: Edge::new(&to_causality, &mail.causality),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
         }));
         causality.run(Causality::new(CausalityParts {
@@ -226,7 +226,10 @@ impl Node {
         log::info!("draining");
         answered(&self.drain, |reply| Drain { reply }).await;
         let flushed = answered(&self.flush, |reply| Flush { reply });
-        if tokio::time::timeout(self.flush_at_most, flushed).await.is_err() {
+        if tokio::time::timeout(self.flush_at_most, flushed)
+            .await
+            .is_err()
+        {
             log::warn!("not all writes reached all peers; joins will bring them");
         }
         answered(&self.leave, |reply| Leave { reply }).await;

@@ -10,8 +10,8 @@ use actix::{Actor, Addr};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use rand::SeedableRng;
 use prometheus::IntCounter;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
