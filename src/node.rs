@@ -31,6 +31,7 @@ use crate::core::outbox::OutboxLimits;
 use crate::http;
 use crate::http::gateway::{Gateway, GatewayEdges};
 use crate::messages::causality::Drain;
+use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Depth, Edge, Reply};
 use crate::messages::peers::Flush;
 use crate::messages::view::{Leave, SwimDatagram};
@@ -70,6 +71,7 @@ pub struct Node {
     drain: Edge<Drain>,
     flush: Edge<Flush>,
     leave: Edge<Leave>,
+    halt: [Edge<Halt>; 4],
     flush_at_most: Duration,
 }
 
@@ -102,7 +104,7 @@ impl Mailboxes {
 
 impl Node {
     /// Starts the actors of one replica on the current arbiter; it announces itself at once.
-    /// They run until the node is dropped together with every clone of its gateway, or the system ends.
+    /// They run until they are [halted](Node::halt) or the system ends.
     pub fn start(settings: &Settings, world: World) -> Self {
         let metrics = Metrics::new();
         let uptime = Uptime::starting();
@@ -156,6 +158,12 @@ impl Node {
             drain: Edge::new(&to_causality, &mail.causality),
             flush: Edge::new(&to_broadcaster, &mail.broadcaster),
             leave: Edge::new(&to_view, &mail.view),
+            halt: [
+                Edge::new(&to_causality, &mail.causality),
+                Edge::new(&to_store, &mail.store),
+                Edge::new(&to_broadcaster, &mail.broadcaster),
+                Edge::new(&to_view, &mail.view),
+            ],
             flush_at_most: Duration::from_millis(settings.replication.flush_ms),
         };
 
@@ -206,6 +214,13 @@ impl Node {
             rng: ChaCha8Rng::from_rng(&mut rng),
         }));
         node
+    }
+
+    /// Ends all actors at once, as a crash would.
+    pub fn halt(&self) {
+        for actor in &self.halt {
+            actor.tell(Halt);
+        }
     }
 
     /// The entrance for clients and peers.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, ActorContext, Context, Handler};
 
 use crate::core::id::Address;
 use crate::core::view::{Member, Removal};
 use crate::core::wire::{Digest, HeartbeatAnswer, PushAnswer, PushRefusal};
 use crate::messages::causality::JoinEnded;
+use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::peers::{
     Beat, FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
@@ -192,5 +193,13 @@ impl Handler<Mail<Flush>> for Broadcaster {
             futures::future::join_all(flushed).await;
             let _ = done.send(());
         });
+    }
+}
+
+impl Handler<Mail<Halt>> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Mail<Halt>, ctx: &mut Context<Self>) {
+        ctx.terminate();
     }
 }

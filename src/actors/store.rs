@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, ActorContext, Context, Handler};
 
 use crate::core::id::{Domain, Key};
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
 use crate::core::write::Version;
 use crate::messages::causality::{DeleteConfirmed, DigestReport, Outcome, Seen, StoreFilled};
+use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::store::{
     ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
@@ -176,5 +177,13 @@ impl Handler<Mail<ReadSummary>> for Store {
             clock: ask.clock,
             summary: self.winners.summary(),
         });
+    }
+}
+
+impl Handler<Mail<Halt>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, _: Mail<Halt>, ctx: &mut Context<Self>) {
+        ctx.terminate();
     }
 }

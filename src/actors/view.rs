@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 use prometheus::IntCounter;
 use rand_chacha::ChaCha8Rng;
 
@@ -22,6 +22,7 @@ use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
 use crate::core::swim::{DatagramError, Identity, Timing};
 use crate::core::view::{Effect, Event, Membership, Parameters};
+use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::view::{
     AddReplica, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView, RemoveReplica,
@@ -282,5 +283,13 @@ fn log(event: Event) {
         Event::Added(peer) => log::info!("{peer} added by an operator, awaited"),
         Event::Removed(peer) => log::info!("{peer} removed by an operator"),
         Event::Readmitted(peer) => log::info!("{peer} re-admitted"),
+    }
+}
+
+impl Handler<Mail<Halt>> for View {
+    type Result = ();
+
+    fn handle(&mut self, _: Mail<Halt>, ctx: &mut Context<Self>) {
+        ctx.terminate();
     }
 }

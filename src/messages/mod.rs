@@ -7,6 +7,7 @@
 //! decides answers, and nobody in between waits.
 
 pub mod causality;
+pub mod lifecycle;
 pub mod mailbox;
 pub mod peers;
 pub mod store;
