@@ -1,6 +1,6 @@
 //! Each actor alone, its neighbours replaced by probes, under virtual time.
 
-#![allow(missing_docs, reason = "tests are named by sentences")]
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 mod view;

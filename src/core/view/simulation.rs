@@ -8,6 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::tests::{PARAMETERS, address};
+use bytes::Bytes;
+
 use super::*;
 
 /// All nodes of a cluster start within this time (contract §3: 1 to 2 s).
@@ -72,7 +74,7 @@ impl Network {
         let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
         let node = Membership::new(PARAMETERS, identity, view, rng, self.now);
         self.nodes.insert(address, node);
-        self.step(address, |node, now| node.tick(now));
+        self.step(address, Membership::tick);
     }
 
     /// Lets `address` act and performs what comes of it.
@@ -121,7 +123,7 @@ impl Network {
         };
         self.now = self.now.max(due);
         match who {
-            Some(address) => self.step(address, |node, now| node.tick(now)),
+            Some(address) => self.step(address, Membership::tick),
             None => self.deliver(),
         }
         true
@@ -231,6 +233,20 @@ fn a_node_cut_off_has_an_empty_view_within_5_s_and_the_others_lose_it() {
         network.time_until(5_000, |n| {
             let others = addresses(size - 1);
             n.view_of(lone) == [lone] && others.iter().all(|a| n.view_of(*a) == others)
+        })
+    });
+}
+
+#[test]
+fn several_cut_off_together_are_gone_within_5_s_and_the_others_from_their_views() {
+    worst(&[5, 7], 40, |size, seed| {
+        let mut network = Network::of(size, seed);
+        let here = network.rng.random_range(2..size);
+        let (here, there) = (addresses(here), addresses(size).split_off(here.into()));
+        network.cut = there.iter().copied().collect();
+        network.time_until(5_000, |n| {
+            let sees = |side: &[Address]| side.iter().all(|a| n.view_of(*a) == side);
+            sees(&here) && sees(&there)
         })
     });
 }
