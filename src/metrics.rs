@@ -1,7 +1,7 @@
 //! What a replica counts, in Prometheus text. One registry per node, so that many nodes in one process
 //! do not share counts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -29,7 +29,7 @@ macro_rules! families {
         #[derive(Debug)]
         pub struct Families {
             registry: Registry,
-            mailboxes: std::sync::Mutex<Vec<(&'static str, Depth)>>,
+            mailboxes: Mutex<Vec<(&'static str, Depth)>>,
             mailbox_depth: IntGaugeVec,
             $($(#[doc = $help])+ pub $field: $kind,)*
         }
@@ -38,7 +38,7 @@ macro_rules! families {
             fn new(registry: Registry) -> Result<Self, prometheus::Error> {
                 let depth = Opts::new("causet_mailbox_depth", "Messages that wait in an actor's mailbox.");
                 let families = Self {
-                    mailboxes: std::sync::Mutex::default(),
+                    mailboxes: Mutex::default(),
                     mailbox_depth: IntGaugeVec::new(depth, &["actor"])?,
                     $($field: families!(@new $kind, $name, concat!($($help),+).trim() $(, $labels)?),)*
                     registry,
@@ -124,6 +124,9 @@ pub fn as_gauge(size: impl TryInto<i64>) -> i64 {
 
 impl Metrics {
     /// All at zero.
+    ///
+    /// # Panics
+    /// Never: the names of the families are valid and distinct, as a test shows.
     pub fn new() -> Self {
         let families = Families::new(Registry::new());
         Self(Arc::new(
@@ -131,10 +134,15 @@ impl Metrics {
         ))
     }
 
+    fn mailboxes(&self) -> MutexGuard<'_, Vec<(&'static str, Depth)>> {
+        // A list that is only appended to is whole even if its holder panicked.
+        let lock = self.mailboxes.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A mailbox to report the depth of.
     pub fn watch_mailbox(&self, actor: &'static str, depth: &Depth) {
-        let mut mailboxes = self.mailboxes.lock().expect("nothing panics holding it");
-        mailboxes.push((actor, depth.clone()));
+        self.mailboxes().push((actor, depth.clone()));
     }
 
     /// Takes over the store's sizes.
@@ -146,8 +154,7 @@ impl Metrics {
 
     /// Everything in Prometheus' text format, version 0.0.4.
     pub fn to_text(&self) -> String {
-        let mailboxes = self.mailboxes.lock().expect("nothing panics holding it");
-        for (actor, depth) in mailboxes.iter() {
+        for (actor, depth) in self.mailboxes().iter() {
             let gauge = self.mailbox_depth.with_label_values(&[actor]);
             gauge.set(as_gauge(depth.waiting()));
         }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_web::{App, HttpServer};
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
@@ -32,7 +32,7 @@ use crate::http;
 use crate::http::gateway::{Gateway, GatewayEdges};
 use crate::messages::causality::Drain;
 use crate::messages::lifecycle::Halt;
-use crate::messages::mailbox::{Depth, Edge, Reply};
+use crate::messages::mailbox::{Depth, Edge, Mail, Reply};
 use crate::messages::peers::Flush;
 use crate::messages::view::{Leave, SwimDatagram};
 use crate::metrics::Metrics;
@@ -102,13 +102,107 @@ impl Mailboxes {
     }
 }
 
+/// Everybody's address, known before anybody runs: the edges of the graph start here.
+struct Graph {
+    causality: Addr<Causality>,
+    store: Addr<Store>,
+    broadcaster: Addr<Broadcaster>,
+    view: Addr<View>,
+    mail: Mailboxes,
+}
+
+impl Graph {
+    fn to_causality<M: Send + 'static>(&self) -> Edge<M>
+    where
+        Causality: Handler<Mail<M>>,
+    {
+        Edge::new(&self.causality, &self.mail.causality)
+    }
+
+    fn to_store<M: Send + 'static>(&self) -> Edge<M>
+    where
+        Store: Handler<Mail<M>>,
+    {
+        Edge::new(&self.store, &self.mail.store)
+    }
+
+    fn to_broadcaster<M: Send + 'static>(&self) -> Edge<M>
+    where
+        Broadcaster: Handler<Mail<M>>,
+    {
+        Edge::new(&self.broadcaster, &self.mail.broadcaster)
+    }
+
+    fn to_view<M: Send + 'static>(&self) -> Edge<M>
+    where
+        View: Handler<Mail<M>>,
+    {
+        Edge::new(&self.view, &self.mail.view)
+    }
+
+    fn of_gateway(&self) -> GatewayEdges {
+        GatewayEdges {
+            client: self.to_causality(),
+            status: self.to_causality(),
+            digest: self.to_causality(),
+            join: self.to_causality(),
+            heartbeat: self.to_broadcaster(),
+            batch: self.to_broadcaster(),
+            view: self.to_view(),
+            add: self.to_view(),
+            remove: self.to_view(),
+        }
+    }
+
+    fn of_causality(&self) -> CausalityEdges {
+        CausalityEdges {
+            apply_own: self.to_store(),
+            apply: self.to_store(),
+            read: self.to_store(),
+            probe_delete: self.to_store(),
+            difference: self.to_store(),
+            summary: self.to_store(),
+            publish: self.to_broadcaster(),
+            beat: self.to_broadcaster(),
+            fetch: self.to_broadcaster(),
+            renewed: self.to_view(),
+        }
+    }
+
+    fn of_links(&self) -> PeerLinkEdges {
+        PeerLinkEdges {
+            deliver: self.to_causality(),
+            exchange: self.to_causality(),
+            digest: self.to_causality(),
+            joined: self.to_causality(),
+            superseded: self.to_causality(),
+        }
+    }
+
+    fn of_node(&self, gateway: Gateway, replication: &Replication) -> Node {
+        Node {
+            gateway,
+            datagrams: self.to_view(),
+            drain: self.to_causality(),
+            flush: self.to_broadcaster(),
+            leave: self.to_view(),
+            halt: [
+                self.to_causality(),
+                self.to_store(),
+                self.to_broadcaster(),
+                self.to_view(),
+            ],
+            flush_at_most: Duration::from_millis(replication.flush_ms),
+        }
+    }
+}
+
 impl Node {
     /// Starts the actors of one replica on the current arbiter; it announces itself at once.
     /// They run until they are [halted](Node::halt) or the system ends.
     pub fn start(settings: &Settings, world: World) -> Self {
         let metrics = Metrics::new();
         let uptime = Uptime::starting();
-        let mail = Mailboxes::new(settings.limits.mailbox_max, &metrics);
         let mut rng = ChaCha8Rng::seed_from_u64(world.seed);
         let origin = Origin {
             address: settings.address,
@@ -119,66 +213,38 @@ impl Node {
         let store = Context::<Store>::new();
         let broadcaster = Context::<Broadcaster>::new();
         let view = Context::<View>::new();
-        let (to_causality, to_store) = (causality.address(), store.address());
-        let (to_broadcaster, to_view) = (broadcaster.address(), view.address());
+        let graph = Graph {
+            causality: causality.address(),
+            store: store.address(),
+            broadcaster: broadcaster.address(),
+            view: view.address(),
+            mail: Mailboxes::new(settings.limits.mailbox_max, &metrics),
+        };
 
-        let link_parts = PeerLinkParts {
+        let limits = settings.limits;
+        let peer_max = peer_message_max(settings);
+        let (edges, counted) = (graph.of_gateway(), metrics.clone());
+        let gateway = Gateway::new(edges, limits, peer_max, counted, uptime);
+
+        store.run(Store::new(StoreParts {
+            joins: join_limits(&settings.replication),
+            bytes_max: limits.store_max_bytes,
+            confirm: graph.to_causality(),
+            filled: graph.to_causality(),
+            metrics: metrics.clone(),
+            uptime,
+        }));
+        let links = PeerLinkParts {
             rules: link_rules(&settings.replication),
-            edges: PeerLinkEdges {
-                deliver: Edge::new(&to_causality, &mail.causality),
-                exchange: Edge::new(&to_causality, &mail.causality),
-                digest: Edge::new(&to_causality, &mail.causality),
-                joined: Edge::new(&to_causality, &mail.causality),
-                superseded: Edge::new(&to_causality, &mail.causality),
-            },
+            edges: graph.of_links(),
             transport: world.transport.clone(),
             metrics: metrics.clone(),
             uptime,
         };
-        let gateway_edges = GatewayEdges {
-            client: Edge::new(&to_causality, &mail.causality),
-            status: Edge::new(&to_causality, &mail.causality),
-            digest: Edge::new(&to_causality, &mail.causality),
-            join: Edge::new(&to_causality, &mail.causality),
-            heartbeat: Edge::new(&to_broadcaster, &mail.broadcaster),
-            batch: Edge::new(&to_broadcaster, &mail.broadcaster),
-            view: Edge::new(&to_view, &mail.view),
-            add: Edge::new(&to_view, &mail.view),
-            remove: Edge::new(&to_view, &mail.view),
-        };
-        let node = Self {
-            gateway: Gateway::new(
-                gateway_edges,
-                settings.limits,
-                peer_message_max(settings),
-                metrics.clone(),
-                uptime,
-            ),
-            datagrams: Edge::new(&to_view, &mail.view),
-            drain: Edge::new(&to_causality, &mail.causality),
-            flush: Edge::new(&to_broadcaster, &mail.broadcaster),
-            leave: Edge::new(&to_view, &mail.view),
-            halt: [
-                Edge::new(&to_causality, &mail.causality),
-                Edge::new(&to_store, &mail.store),
-                Edge::new(&to_broadcaster, &mail.broadcaster),
-                Edge::new(&to_view, &mail.view),
-            ],
-            flush_at_most: Duration::from_millis(settings.replication.flush_ms),
-        };
-
-        store.run(Store::new(StoreParts {
-            joins: join_limits(&settings.replication),
-            bytes_max: settings.limits.store_max_bytes,
-            confirm: Edge::new(&to_causality, &mail.causality),
-            filled: Edge::new(&to_causality, &mail.causality),
-            metrics: metrics.clone(),
-            uptime,
-        }));
         broadcaster.run(Broadcaster::new(BroadcasterParts {
-            start_link: link_starter(link_parts, mail.links.clone()),
-            heard: Edge::new(&to_view, &mail.view),
-            joined: Edge::new(&to_causality, &mail.causality),
+            start_link: link_starter(links, graph.mail.links.clone()),
+            heard: graph.to_view(),
+            joined: graph.to_causality(),
         }));
         view.run(View::new(ViewParts {
             address: settings.address,
@@ -189,31 +255,20 @@ impl Node {
             uptime,
             wall_clock: world.wall.clone(),
             transport: world.transport,
-            to_broadcaster: Edge::new(&to_broadcaster, &mail.broadcaster),
-            to_causality: Edge::new(&to_causality, &mail.causality),
+            to_broadcaster: graph.to_broadcaster(),
+            to_causality: graph.to_causality(),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
         }));
         causality.run(Causality::new(CausalityParts {
             origin,
             rules: causality_rules(settings),
-            edges: CausalityEdges {
-                apply_own: Edge::new(&to_store, &mail.store),
-                apply: Edge::new(&to_store, &mail.store),
-                read: Edge::new(&to_store, &mail.store),
-                probe_delete: Edge::new(&to_store, &mail.store),
-                difference: Edge::new(&to_store, &mail.store),
-                summary: Edge::new(&to_store, &mail.store),
-                publish: Edge::new(&to_broadcaster, &mail.broadcaster),
-                beat: Edge::new(&to_broadcaster, &mail.broadcaster),
-                fetch: Edge::new(&to_broadcaster, &mail.broadcaster),
-                renewed: Edge::new(&to_view, &mail.view),
-            },
+            edges: graph.of_causality(),
             metrics,
             uptime,
             wall: world.wall,
             rng: ChaCha8Rng::from_rng(&mut rng),
         }));
-        node
+        graph.of_node(gateway, &settings.replication)
     }
 
     /// Ends all actors at once, as a crash would.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::core::id::{Address, Domain, Incarnation};
 use crate::core::join::{Cut, Staged, Staging};
@@ -119,25 +120,30 @@ impl PeerLink {
         self.standing() == Standing::Steady
     }
 
-    /// Calls the peer; `then` gets its decoded answer.
-    fn call<M, T>(&self, call: Call, body: &M, timeout: Duration, ctx: &mut Context<Self>, then: T)
+    /// Calls the peer; `then` gets its answer, or in words why there is none.
+    fn call<A, T>(&self, call: Call, body: Vec<u8>, ctx: &mut Context<Self>, then: T)
     where
-        M: serde::Serialize,
-        T: FnOnce(&mut Self, Result<Bytes, CallError>, &mut Context<Self>) + 'static,
+        A: DeserializeOwned,
+        T: FnOnce(&mut Self, Result<A, String>, &mut Context<Self>) + 'static,
     {
-        let body = Bytes::from(wire::encode(body));
-        let answer = self.parts.transport.call(self.peer, call, body, timeout);
-        let handled = answer
-            .into_actor(self)
-            .map(|answer, link, ctx| then(link, answer, ctx));
+        let timeout = match call {
+            Call::Heartbeat => Duration::from_millis(self.parts.rules.link.break_ms),
+            Call::Push | Call::Join => self.parts.rules.call_timeout,
+        };
+        let transport = &self.parts.transport;
+        let answer = transport.call(self.peer, call, body.into(), timeout);
+        let handled = answer.into_actor(self).map(move |answer, link, ctx| {
+            let answer = link.decode(call, answer);
+            then(link, answer, ctx);
+        });
         ctx.spawn(handled);
     }
 
-    fn decode<M: serde::de::DeserializeOwned>(
+    fn decode<A: DeserializeOwned>(
         &self,
         call: Call,
         answer: Result<Bytes, CallError>,
-    ) -> Result<M, String> {
+    ) -> Result<A, String> {
         let bytes = answer.map_err(|error| error.to_string())?;
         wire::decode(&bytes).map_err(|error: WireError| {
             let malformed = &self.parts.metrics.peer_messages_malformed;
@@ -162,19 +168,17 @@ impl PeerLink {
         digest.admits &= self.is_steady();
         let removals: Vec<Removal> = beat.removals.to_vec();
         let heartbeat = Heartbeat { digest, removals };
-        let timeout = Duration::from_millis(self.parts.rules.link.break_ms);
-        self.call(
-            Call::Heartbeat,
-            &heartbeat,
-            timeout,
-            ctx,
-            Self::heartbeat_answered,
-        );
+        let body = wire::encode(&heartbeat);
+        self.call(Call::Heartbeat, body, ctx, Self::heartbeat_answered);
     }
 
-    fn heartbeat_answered(&mut self, answer: Result<Bytes, CallError>, ctx: &mut Context<Self>) {
+    fn heartbeat_answered(
+        &mut self,
+        answer: Result<HeartbeatAnswer, String>,
+        ctx: &mut Context<Self>,
+    ) {
         self.heartbeats -= 1;
-        match self.decode(Call::Heartbeat, answer) {
+        match answer {
             Ok(HeartbeatAnswer::Digest(digest)) if digest.from.address == self.peer => {
                 self.peer_answered(digest, ctx);
             }
@@ -266,16 +270,10 @@ impl PeerLink {
                 writes,
             };
             let flight = self.flight;
-            let timeout = self.parts.rules.call_timeout;
-            self.call(
-                Call::Push,
-                &batch,
-                timeout,
-                ctx,
-                move |link, answer, ctx| {
-                    link.push_answered(flight, answer, ctx);
-                },
-            );
+            let body = wire::encode(&batch);
+            self.call(Call::Push, body, ctx, move |link, answer, ctx| {
+                link.push_answered(flight, &answer, ctx);
+            });
         }
         self.note_outbox();
     }
@@ -283,11 +281,10 @@ impl PeerLink {
     fn push_answered(
         &mut self,
         flight: u64,
-        answer: Result<Bytes, CallError>,
+        answer: &Result<PushAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
-        let answer: Result<PushAnswer, String> = self.decode(Call::Push, answer);
-        let result = match &answer {
+        let result = match answer {
             Ok(PushAnswer::Admitted) => "admitted",
             Ok(PushAnswer::Refused(_)) => "refused",
             Err(_) => "failed",
@@ -296,8 +293,8 @@ impl PeerLink {
         pushes
             .with_label_values(&[&self.peer.to_string(), result])
             .inc();
-        if let Ok(PushAnswer::Refused(PushRefusal::Superseded(incarnation))) = answer {
-            let superseded = OwnLifeSuperseded { incarnation };
+        if let Ok(PushAnswer::Refused(PushRefusal::Superseded(life))) = answer {
+            let superseded = OwnLifeSuperseded { incarnation: *life };
             self.parts.edges.superseded.tell(superseded);
         }
         if flight != self.flight {
@@ -372,18 +369,10 @@ impl PeerLink {
     // --- joins ---
 
     fn ask_page(&mut self, request: JoinRequest, staging: Staging, ctx: &mut Context<Self>) {
-        let timeout = self.parts.rules.call_timeout;
-        let asked = request.clone();
-        self.call(
-            Call::Join,
-            &request,
-            timeout,
-            ctx,
-            move |link, answer, ctx| {
-                let page = link.decode(Call::Join, answer);
-                link.stage_page(page, asked, staging, ctx);
-            },
-        );
+        let body = wire::encode(&request);
+        self.call(Call::Join, body, ctx, move |link, answer, ctx| {
+            link.stage_page(answer, request, staging, ctx);
+        });
     }
 
     fn stage_page(

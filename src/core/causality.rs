@@ -66,8 +66,7 @@ impl CausalState {
     /// What of `metadata` this replica has not seen, `None` if it has seen all. Groups of other
     /// shards under the same map are not its to check; groups of a map that it does not know cannot be met.
     pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
-        let mut unmet = Vec::new();
-        for (domain, need) in metadata.clocks.iter() {
+        let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
                 self.clock.lacking(need)
             } else if domain.map == self.domain.map {
@@ -75,11 +74,9 @@ impl CausalState {
             } else {
                 need.clone()
             };
-            if !missing.is_empty() {
-                unmet.push((*domain, missing));
-            }
-        }
-        let unmet = Clocks::try_from(unmet).expect("taken in order from sorted groups");
+            (*domain, missing)
+        };
+        let unmet: Clocks = metadata.clocks.iter().map(missing).collect();
         (!unmet.is_empty()).then_some(unmet)
     }
 

@@ -103,6 +103,7 @@ impl Clock {
     }
 
     /// The entries of `need` that this clock does not cover, as they stand there.
+    #[must_use]
     pub fn lacking(&self, need: &Self) -> Self {
         let lacking = |(origin, counter): &&(Origin, u64)| self.get(origin) < *counter;
         Self(need.0.iter().filter(lacking).copied().collect())
@@ -152,6 +153,16 @@ impl TryFrom<Vec<(Domain, Clock)>> for Clocks {
         (sorted && filled)
             .then_some(Self(groups))
             .ok_or(NotCanonical)
+    }
+}
+
+impl FromIterator<(Domain, Clock)> for Clocks {
+    fn from_iter<I: IntoIterator<Item = (Domain, Clock)>>(groups: I) -> Self {
+        let mut clocks = Self::new();
+        for (domain, clock) in groups.into_iter().filter(|(_, clock)| !clock.is_empty()) {
+            clocks.entry(domain).merge(&clock);
+        }
+        clocks
     }
 }
 

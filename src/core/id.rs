@@ -120,6 +120,7 @@ impl Incarnation {
     }
 
     /// A life that is later than `self` and starts not before `wall_ms`.
+    #[must_use]
     pub fn succeeding(self, wall_ms: u64, random: u64) -> Self {
         Self::starting(wall_ms, random).max(Self(self.0 + 1 + (random & 0xff)))
     }

@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod outbox;
 pub mod parking;
 pub mod repair;
+pub mod serving;
 pub mod stamp;
 pub mod store;
 pub mod swim;

@@ -26,10 +26,14 @@ pub(super) async fn answer(
     gateway: &Gateway,
 ) -> Result<HttpResponse, Problem> {
     let is_put = request.method() == Method::PUT;
-    let body = ClientBody::parse(body).map_err(|detail| match is_put {
-        true => Problem::NoValue { detail },
-        false => Problem::NotAnObject { detail },
-    })?;
+    let no_object = |detail| {
+        if is_put {
+            Problem::NoValue { detail }
+        } else {
+            Problem::NotAnObject { detail }
+        }
+    };
+    let body = ClientBody::parse(body).map_err(no_object)?;
     let in_header = request.headers().get(HEADER);
     let metadata = metadata_of(&body, in_header)?;
     // What is wrong with the rest is reported after the check of the dependencies.
@@ -137,10 +141,9 @@ fn observed(mut metadata: Metadata, seen: Option<&Seen>) -> String {
 }
 
 fn set_header(response: &mut HttpResponse, metadata: &str, wanted: bool) {
-    if wanted && metadata.len() <= HEADER_MAX_BYTES {
-        if let Ok(value) = HeaderValue::from_str(metadata) {
-            response.headers_mut().insert(HEADER, value);
-        }
+    let fits = wanted && metadata.len() <= HEADER_MAX_BYTES;
+    if let (true, Ok(value)) = (fits, HeaderValue::from_str(metadata)) {
+        response.headers_mut().insert(HEADER, value);
     }
 }
 

@@ -161,6 +161,6 @@ impl<M: Send + 'static> fmt::Debug for Edge<M> {
         f.debug_struct("Edge")
             .field("message", &std::any::type_name::<M>())
             .field("waiting", &self.depth.waiting())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,208 @@
+//! What clients ask for.
+
+use std::time::Duration;
+
+use actix::{AsyncContext, Context, Handler};
+
+use super::Causality;
+use crate::core::clock::{Clock, Clocks};
+use crate::core::id::Key;
+use crate::core::metadata::Metadata;
+use crate::core::write::Content;
+use crate::messages::causality::{
+    ClientRequest, DeleteConfirmed, Operation, Outcome, Refusal, StoreFilled,
+};
+use crate::messages::mailbox::{Mail, Reply};
+use crate::messages::peers::Publish;
+use crate::messages::store::{ApplyOwn, ProbeDelete, ReadKey};
+use crate::metrics::as_gauge;
+
+impl Causality {
+    fn take_request(&mut self, request: ClientRequest) {
+        if let Some(refusal) = self.closed().or_else(|| self.overload()) {
+            return self.refuse(request.reply, refusal);
+        }
+        match self.state.unmet(&request.metadata) {
+            None => self.perform(request),
+            Some(missing) => self.park_or_refuse(request, missing),
+        }
+    }
+
+    pub(super) fn overload(&self) -> Option<Refusal> {
+        let edges = &self.parts.edges;
+        let room = edges.apply_own.has_room() && edges.publish.has_room();
+        (!room).then_some(Refusal::Overloaded)
+    }
+
+    fn park_or_refuse(&mut self, request: ClientRequest, missing: Clocks) {
+        let rules = &self.parts.rules;
+        let wait = request.wait_ms.unwrap_or(rules.wait_default_ms);
+        let deadline = self.parts.uptime.now() + wait.min(rules.wait_max_ms);
+        let need = missing.get(&self.state.domain()).cloned();
+        // What only another map can bring is not waited for.
+        let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
+        let parked = self.parking.park(
+            request,
+            need.unwrap_or_else(Clock::new),
+            deadline,
+            self.state.clock(),
+        );
+        match parked {
+            Ok(()) => {
+                self.parts.metrics.requests_parked.inc();
+                self.gauge_parked();
+            }
+            Err(request) => self.refuse(request.reply, Refusal::Unmet { missing }),
+        }
+    }
+
+    /// The metadata is met.
+    fn perform(&mut self, request: ClientRequest) {
+        let ClientRequest {
+            operation,
+            metadata,
+            reply,
+            ..
+        } = request;
+        let domain = self.state.domain();
+        match operation {
+            Operation::Get { key } => self.parts.edges.read.tell(ReadKey { key, domain, reply }),
+            Operation::Put { .. } if self.store_full => self.refuse(reply, Refusal::StoreFull),
+            Operation::Put { key, value } => {
+                self.write(key, Content::Value(value), &metadata, reply);
+            }
+            Operation::Delete { key } => self.parts.edges.probe_delete.tell(ProbeDelete {
+                key,
+                domain,
+                metadata,
+                reply,
+            }),
+            Operation::Check => drop(reply.send(Outcome::Met)),
+        }
+    }
+
+    fn write(&mut self, key: Key, content: Content, metadata: &Metadata, reply: Reply<Outcome>) {
+        let wall_ms = self.parts.wall.now_ms();
+        let ahead_ms = metadata.time.ms.saturating_sub(wall_ms);
+        if ahead_ms > self.parts.rules.max_drift_ms {
+            return self.refuse(reply, Refusal::ClockSkew { ahead_ms });
+        }
+        let write = self.state.write(key, content, metadata, wall_ms);
+        self.parts.metrics.writes_accepted.inc();
+        let domain = self.state.domain();
+        let publish = Publish {
+            domain,
+            write: write.clone(),
+        };
+        self.parts.edges.apply_own.tell(ApplyOwn {
+            write,
+            domain,
+            reply,
+        });
+        self.parts.edges.publish.tell(publish);
+    }
+
+    fn refuse(&self, reply: Reply<Outcome>, refusal: Refusal) {
+        let reason = match &refusal {
+            Refusal::Unmet { .. } => "unmet",
+            Refusal::Starting => "starting",
+            Refusal::Removed => "removed",
+            Refusal::Stopping => "stopping",
+            Refusal::ClockSkew { .. } => "clock_skew",
+            Refusal::StoreFull => "store_full",
+            Refusal::Overloaded => "overloaded",
+        };
+        let refused = &self.parts.metrics.refused;
+        refused.with_label_values(&[reason]).inc();
+        let _ = reply.send(Outcome::Refused(refusal));
+    }
+
+    /// Lets go what the clock covers by now. To be called when the clock has risen, after the store was
+    /// told of what it covers. In rounds, not by recursion: a released write may release another one.
+    pub(super) fn release_parked(&mut self) {
+        loop {
+            let released = self.parking.release(self.state.clock());
+            if released.is_empty() {
+                break;
+            }
+            // A client that has gone is not written for behind its back.
+            let waiting = released.into_iter().filter(|r| !r.reply.is_closed());
+            waiting.for_each(|request| self.take_request(request));
+        }
+        self.gauge_parked();
+    }
+
+    /// Refuses what has waited for long enough, and has this done again when the next is due.
+    fn mind_deadlines(&mut self, ctx: &mut Context<Self>) {
+        let now = self.parts.uptime.now();
+        for mut request in self.parking.expire(now) {
+            request.wait_ms = Some(0);
+            self.take_request(request);
+        }
+        self.gauge_parked();
+        let Some(due) = self.parking.next_deadline() else {
+            return;
+        };
+        if self.alarm.is_none_or(|alarm| due < alarm) {
+            self.alarm = Some(due);
+            ctx.run_later(Duration::from_millis(due - now), |causality, ctx| {
+                causality.alarm = None;
+                causality.mind_deadlines(ctx);
+            });
+        }
+    }
+
+    pub(super) fn refuse_parked(&mut self) {
+        for request in self.parking.drain() {
+            let refusal = self.closed().unwrap_or(Refusal::Overloaded);
+            self.refuse(request.reply, refusal);
+        }
+        self.gauge_parked();
+    }
+
+    fn gauge_parked(&self) {
+        let parked = as_gauge(self.parking.len());
+        self.parts.metrics.parked_requests.set(parked);
+    }
+}
+
+impl Handler<Mail<ClientRequest>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ClientRequest>, ctx: &mut Context<Self>) {
+        self.take_request(mail.open());
+        self.release_parked();
+        self.mind_deadlines(ctx);
+    }
+}
+
+impl Handler<Mail<DeleteConfirmed>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<DeleteConfirmed>, _: &mut Context<Self>) {
+        let DeleteConfirmed {
+            key,
+            metadata,
+            reply,
+        } = mail.open();
+        match self.closed() {
+            Some(refusal) => self.refuse(reply, refusal),
+            None => self.write(key, Content::Tombstone, &metadata, reply),
+        }
+        self.release_parked();
+    }
+}
+
+impl Handler<Mail<StoreFilled>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<StoreFilled>, _: &mut Context<Self>) {
+        self.store_full = mail.open().full;
+        let state = if self.store_full {
+            "full"
+        } else {
+            "below its limit again"
+        };
+        log::warn!("the store is {state}");
+    }
+}

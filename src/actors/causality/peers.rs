@@ -1,0 +1,219 @@
+//! What peers send, and repair.
+
+use actix::{Context, Handler};
+
+use super::Causality;
+use crate::core::causality::Superseded;
+use crate::core::id::{Address, Origin};
+use crate::core::join::Cut;
+use crate::core::wire::{
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal,
+    Status,
+};
+use crate::core::write::Write;
+use crate::messages::causality::{
+    Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded, ReadJoin,
+};
+use crate::messages::mailbox::Mail;
+use crate::messages::peers::FetchJoin;
+use crate::messages::store::{ApplyWrites, ReadDifference};
+use crate::metrics::as_gauge;
+
+impl Causality {
+    fn deliver(&mut self, deliver: Deliver) {
+        let Deliver { batch, reply } = deliver;
+        let refusal = if self.serving.status() != Status::Serving {
+            Some(PushRefusal::NotServing)
+        } else if batch.domain != self.state.domain() {
+            Some(PushRefusal::OtherDomain)
+        } else {
+            self.overload().map(|_| PushRefusal::Overloaded)
+        };
+        let answer = match refusal.map_or_else(|| self.admit(batch), Err) {
+            Ok(()) => PushAnswer::Admitted,
+            Err(refusal) => PushAnswer::Refused(refusal),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn admit(&mut self, batch: Batch) -> Result<(), PushRefusal> {
+        let delivered = self.state.deliver(batch);
+        let delivery = delivered.map_err(|Superseded(life)| PushRefusal::Superseded(life))?;
+        let metrics = &self.parts.metrics;
+        metrics.writes_parked.inc_by(delivery.parked as u64);
+        metrics.writes_duplicate.inc_by(delivery.duplicates as u64);
+        metrics.writes_dropped.inc_by(delivery.dropped as u64);
+        metrics.writes_delivered.inc_by(delivery.ready.len() as u64);
+        if delivery.dropped > 0 {
+            self.repair.give_up_waiting();
+        }
+        self.apply(delivery.ready);
+        Ok(())
+    }
+
+    fn apply(&mut self, writes: Vec<Write>) {
+        if !writes.is_empty() {
+            self.parts.edges.apply.tell(ApplyWrites { writes });
+            self.release_parked();
+        }
+        let (buffer, metrics) = (self.state.buffer(), &self.parts.metrics);
+        metrics.buffer_writes.set(as_gauge(buffer.writes()));
+        metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
+    }
+
+    fn consider(&mut self, digest: &Digest, may_join: bool) {
+        self.state.learn_life(digest.from);
+        self.mind_own_life();
+        let outlived = self.state.is_outlived(digest.from);
+        if outlived || digest.domain != self.state.domain() {
+            return;
+        }
+        let peer = digest.from.address;
+        let due = match self.serving.status() {
+            Status::Serving => {
+                let (have, now) = (self.state.clock(), self.parts.uptime.now());
+                self.repair.consider(digest, have, may_join, now)
+            }
+            // The first live replica that is reached brings everything it has.
+            Status::Starting => {
+                may_join && digest.status != Status::Starting && self.repair.begin(peer)
+            }
+            Status::Removed | Status::Stopping => false,
+        };
+        if due {
+            self.fetch_join(peer);
+        }
+    }
+
+    fn fetch_join(&mut self, from: Address) {
+        let request = JoinRequest {
+            from: self.state.origin(),
+            domain: self.state.domain(),
+            clock: self.state.clock().clone(),
+            session: self.next_session,
+            page: 0,
+        };
+        self.next_session += 1;
+        self.join_began = self.parts.uptime.now();
+        log::debug!("asking {from} for a join");
+        self.parts.edges.fetch.tell(FetchJoin { from, request });
+    }
+
+    fn join_ended(&mut self, ended: JoinEnded) {
+        self.repair.ended();
+        let JoinEnded { from, result } = ended;
+        let usable = result.and_then(|cut| {
+            let earlier = self.state.is_outlived(cut.from);
+            let reason = || "its answer is from an earlier life".to_owned();
+            if earlier { Err(reason()) } else { Ok(cut) }
+        });
+        let repairs = &self.parts.metrics.repairs;
+        match usable {
+            Ok(cut) => {
+                repairs.with_label_values(&["ok"]).inc();
+                self.install(from, cut);
+            }
+            Err(reason) => {
+                repairs.with_label_values(&["failed"]).inc();
+                log::info!("join from {from} failed: {reason}");
+                self.serving.wait_again(self.parts.uptime.now());
+            }
+        }
+    }
+
+    fn install(&mut self, from: Address, cut: Cut) {
+        let writes = self.state.join(cut);
+        let (keys, took) = (writes.len(), self.parts.uptime.now() - self.join_began);
+        self.parts.metrics.repaired_keys.inc_by(keys as u64);
+        self.apply(writes);
+        if self.serving.status() == Status::Starting {
+            log::info!("caught up from {from}: {keys} keys in {took} ms");
+            self.serve();
+        } else if keys > 0 {
+            log::info!("repaired {keys} keys from {from} in {took} ms");
+        }
+        self.mind_own_life();
+    }
+
+    pub(super) fn serve(&mut self) {
+        self.serving.caught_up();
+        log::info!("serving as {}", self.state.origin());
+        self.beat();
+    }
+}
+
+impl Handler<Mail<Deliver>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Deliver>, _: &mut Context<Self>) {
+        self.deliver(mail.open());
+        self.mind_own_life();
+    }
+}
+
+impl Handler<Mail<ExchangeDigest>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ExchangeDigest>, _: &mut Context<Self>) {
+        let exchange = mail.open();
+        self.consider(&exchange.digest, exchange.may_join);
+        let digest = self.digest(exchange.steady);
+        let _ = exchange.reply.send(HeartbeatAnswer::Digest(digest));
+    }
+}
+
+impl Handler<Mail<DigestReceived>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<DigestReceived>, _: &mut Context<Self>) {
+        let received = mail.open();
+        self.consider(&received.digest, received.may_join);
+    }
+}
+
+impl Handler<Mail<JoinEnded>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<JoinEnded>, _: &mut Context<Self>) {
+        self.join_ended(mail.open());
+    }
+}
+
+impl Handler<Mail<OwnLifeSuperseded>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
+        let address = self.state.origin().address;
+        let incarnation = mail.open().incarnation;
+        self.state.learn_life(Origin {
+            address,
+            incarnation,
+        });
+        self.mind_own_life();
+    }
+}
+
+impl Handler<Mail<ReadJoin>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ReadJoin>, _: &mut Context<Self>) {
+        let ReadJoin { request, reply } = mail.open();
+        let refusal = if self.serving.status() == Status::Starting {
+            Some(JoinRefusal::NotServing)
+        } else if request.domain != self.state.domain() {
+            Some(JoinRefusal::OtherDomain)
+        } else {
+            (!self.parts.edges.difference.has_room()).then_some(JoinRefusal::Busy)
+        };
+        match refusal {
+            Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
+            None => self.parts.edges.difference.tell(ReadDifference {
+                request,
+                from: self.state.origin(),
+                clock: self.state.clock().clone(),
+                time: self.state.time(),
+                reply,
+            }),
+        }
+    }
+}
