@@ -43,6 +43,8 @@ enum ClusterError {
     Signals(std::io::Error),
     #[error("{0}")]
     NotReady(String),
+    #[error("all replicas have ended")]
+    AllEnded,
     #[error("stopped at once by a second signal")]
     StoppedTwice,
 }
@@ -64,7 +66,7 @@ async fn run_cluster(args: &ClusterArgs) -> Result<(), ClusterError> {
     let mut members = Vec::new();
     // From here on every way out passes by `stop`.
     let result = serve(&plan, &logs, &mut members, &mut signals).await;
-    let stopped = stop(members, &mut signals).await;
+    let stopped = stop(members, &mut signals, &logs).await;
     logs.finish().await;
     result.and(stopped)
 }
@@ -88,7 +90,7 @@ async fn serve(
     tokio::select! {
         biased;
         () = signals.next() => {}
-        () = watch(members) => {}
+        () = watch(members, logs) => return Err(ClusterError::AllEnded),
     }
     Ok(())
 }
@@ -103,26 +105,30 @@ async fn become_ready(plan: &Plan, members: &mut [Member]) -> Result<(), Cluster
     let limit = format!("the replicas were not ready within {READY_WITHIN:?}");
     tokio::select! {
         biased;
-        ended = member::next_end(members) => Err(ClusterError::NotReady(ended)),
+        (_, how) = member::next_end(members) => Err(ClusterError::NotReady(how)),
         ready = timeout(READY_WITHIN, all_ready) => ready.map_err(|_| ClusterError::NotReady(limit)),
     }
 }
 
 /// Says so when a replica ends; the others go on, which is what replicas are for. Returns when none is left.
-async fn watch(members: &mut Vec<Member>) {
+async fn watch(members: &mut Vec<Member>, logs: &Logs) {
     while !members.is_empty() {
-        let ended = member::next_end(members).await;
-        members.retain_mut(Member::is_running);
-        eprintln!("causet: {ended}; {} of the replicas go on", members.len());
+        let (place, how) = member::next_end(members).await;
+        members.remove(place);
+        logs.say(&format!("{how}; {} of the replicas go on", members.len()));
     }
 }
 
 /// Asks all to stop and waits for it; kills whoever does not, all at once on a second signal.
-async fn stop(mut members: Vec<Member>, signals: &mut Signals) -> Result<(), ClusterError> {
+async fn stop(
+    mut members: Vec<Member>,
+    signals: &mut Signals,
+    logs: &Logs,
+) -> Result<(), ClusterError> {
     members.iter_mut().for_each(Member::ask_to_stop);
     let ended = async {
         for member in &mut members {
-            member.wait().await;
+            member.end().await;
         }
     };
     let result = tokio::select! {
@@ -131,7 +137,7 @@ async fn stop(mut members: Vec<Member>, signals: &mut Signals) -> Result<(), Clu
         () = signals.next() => Err(ClusterError::StoppedTwice),
     };
     for member in &mut members {
-        member.kill().await;
+        member.kill(logs).await;
     }
     result
 }

@@ -10,6 +10,7 @@ mod settings;
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use causet::config::{SETTINGS, Setting, Settings};
@@ -127,7 +128,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 /// Says in one line on standard error why it ends.
 fn fail(code: u8, reason: &dyn Display) -> ExitCode {
-    eprintln!("causet: {reason}");
+    // Where nobody listens any more the exit code says it alone.
+    let _ = writeln!(std::io::stderr(), "causet: {reason}");
     ExitCode::from(code)
 }
 

@@ -122,6 +122,21 @@ async fn a_cluster_that_is_killed_takes_its_replicas_along() {
 }
 
 #[actix_rt::test]
+async fn a_second_ctrl_c_kills_what_does_not_stop() {
+    let ports = free_ports(2);
+    let cluster = Cluster::ready(&ports).await;
+    let (frozen, other) = (cluster.pids[1], cluster.pids[0]);
+    send("STOP", frozen);
+    send("INT", cluster.pid());
+    until("the other has stopped", async || !is_running(other)).await;
+    send("INT", cluster.pid());
+    let (pids, stderr) = (cluster.pids, cluster.stderr);
+    assert_eq!(end_of(cluster.child).await.code, Some(1));
+    drop(stderr);
+    nothing_is_left(&pids, ports).await;
+}
+
+#[actix_rt::test]
 async fn a_replica_that_ends_is_told_and_the_others_go_on() {
     let ports = free_ports(3);
     let mut cluster = Cluster::ready(&ports).await;

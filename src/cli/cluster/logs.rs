@@ -25,9 +25,24 @@ const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// Merges the logs of all replicas into this process's standard error.
 #[derive(Debug)]
 pub(super) struct Logs {
+    queue: Queue,
+    printed: oneshot::Receiver<()>,
+}
+
+/// Lines on their way to the thread that prints them.
+#[derive(Debug, Clone)]
+struct Queue {
     lines: SyncSender<String>,
     dropped: Arc<AtomicU64>,
-    printed: oneshot::Receiver<()>,
+}
+
+impl Queue {
+    /// Never blocks.
+    fn push(&self, line: String) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Logs {
@@ -35,37 +50,38 @@ impl Logs {
     pub(super) fn start() -> std::io::Result<Self> {
         let (lines, to_print) = sync_channel(LINES_MAX);
         let (finished, printed) = oneshot::channel();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
+        let queue = Queue {
+            lines,
+            dropped: Arc::default(),
+        };
+        let dropped = Arc::clone(&queue.dropped);
         let thread = std::thread::Builder::new().name("logs".to_owned());
         thread.spawn(move || {
-            print_all(&to_print, &counter);
+            print_all(&to_print, &dropped);
             let _ = finished.send(());
         })?;
-        Ok(Self {
-            lines,
-            dropped,
-            printed,
-        })
+        Ok(Self { queue, printed })
     }
 
-    /// Prints what `stderr` says until it ends.
+    /// Prints a line of the cluster's own.
+    pub(super) fn say(&self, line: &str) {
+        self.queue.push(format!("causet: {line}\n"));
+    }
+
+    /// Prints what the replica at `address` writes to `stderr`, until that ends.
     pub(super) fn follow(&self, address: Address, stderr: ChildStderr) {
-        let (lines, dropped) = (self.lines.clone(), Arc::clone(&self.dropped));
+        let queue = self.queue.clone();
         actix_rt::spawn(async move {
             let mut stderr = BufReader::new(stderr);
             while let Some(line) = next_line(&mut stderr).await {
-                if let Err(TrySendError::Full(_)) = lines.try_send(format!("{address} | {line}\n"))
-                {
-                    dropped.fetch_add(1, Ordering::Relaxed);
-                }
+                queue.push(format!("{address} | {line}\n"));
             }
         });
     }
 
     /// Returns when all that was logged is printed; call it when the replicas have ended.
     pub(super) async fn finish(self) {
-        drop(self.lines);
+        drop(self.queue);
         let _ = timeout(FINISH_WITHIN, self.printed).await;
     }
 }

@@ -44,22 +44,21 @@ impl Member {
         self.lifeline = None;
     }
 
-    /// Returns when it has ended.
-    pub(super) async fn wait(&mut self) {
-        // An error here says that it was waited for already.
-        let _ = self.child.wait().await;
-    }
-
-    /// Ends it by force where it still runs.
-    pub(super) async fn kill(&mut self) {
-        if self.is_running() {
-            eprintln!("causet: replica {} does not stop: killed", self.address);
-            let _ = self.child.kill().await;
+    /// Returns when it has ended, and says how.
+    pub(super) async fn end(&mut self) -> String {
+        let address = self.address;
+        match self.child.wait().await {
+            Ok(status) => format!("replica {address} ended unexpectedly ({status})"),
+            Err(error) => format!("replica {address} cannot be watched: {error}"),
         }
     }
 
-    pub(super) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Ends it by force where it still runs.
+    pub(super) async fn kill(&mut self, logs: &Logs) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            logs.say(&format!("replica {} does not stop: killed", self.address));
+            let _ = self.child.kill().await;
+        }
     }
 }
 
@@ -82,27 +81,19 @@ fn command(plan: &Plan, address: Address) -> std::io::Result<Command> {
     Ok(command)
 }
 
-/// Waits until one of `members` ends and says which and how.
-pub(super) async fn next_end(members: &mut [Member]) -> String {
+/// Waits until one of `members` ends; says which, by its place among them, and how.
+pub(super) async fn next_end(members: &mut [Member]) -> (usize, String) {
     let mut waits: Vec<_> = members
         .iter_mut()
-        .map(|member| {
-            let Member { address, child, .. } = member;
-            Box::pin(async move {
-                match child.wait().await {
-                    Ok(status) => format!("replica {address} ended unexpectedly ({status})"),
-                    Err(error) => format!("replica {address} cannot be watched: {error}"),
-                }
-            })
-        })
+        .map(|member| Box::pin(member.end()))
         .collect();
     std::future::poll_fn(|context| {
-        let ended = waits
-            .iter_mut()
-            .find_map(|wait| match wait.as_mut().poll(context) {
-                Poll::Ready(ended) => Some(ended),
+        let ended = waits.iter_mut().enumerate().find_map(|(place, wait)| {
+            match wait.as_mut().poll(context) {
+                Poll::Ready(how) => Some((place, how)),
                 Poll::Pending => None,
-            });
+            }
+        });
         ended.map_or(Poll::Pending, Poll::Ready)
     })
     .await
