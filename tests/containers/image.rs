@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -26,7 +27,11 @@ fn find() -> Option<String> {
             named.is_none(),
             "{VARIABLE} is set, but Docker does not answer"
         );
-        println!("skipped: there is no Docker here (`docker version` fails)");
+        // Past the test harness, which keeps what a passing test prints to itself.
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: there is no Docker here (`docker version` fails)"
+        );
         return None;
     }
     docker::sweep();
