@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cluster::{A, B, C, Cluster};
+use crate::http::Answer;
 use crate::time::{now, within};
 use crate::{docker, http};
 
@@ -26,16 +27,9 @@ fn the_container_is_healthy_runs_as_an_ordinary_user_and_answers_at_its_publishe
         .collect();
     assert!(!users.contains(&"0"), "the replica runs as root: {users:?}");
 
-    let mut stream = TcpStream::connect(cluster.published(A)).expect("the port is published");
     let body = http::writing("by the published port", &Value::Null);
-    stream
-        .write_all(&http::request("PUT", "/kvs/x", &body))
-        .expect("the request is taken");
-    let mut bytes = Vec::new();
-    stream
-        .read_to_end(&mut bytes)
-        .expect("the answer ends with the connection");
-    assert_eq!(http::parse(&bytes).expect("an HTTP answer").status, 201);
+    let written = ask(&cluster.published(A), "PUT", "/kvs/x", &body);
+    assert_eq!(written.status, 201, "{written:?}");
 
     within(cluster.started, HEALTHY, || {
         let format = "{{.State.Health.Status}}";
@@ -50,29 +44,53 @@ fn the_container_is_healthy_runs_as_an_ordinary_user_and_answers_at_its_publishe
 
 #[test]
 fn writes_reach_the_others_at_once_and_not_with_the_next_heartbeat() {
-    const WRITES: usize = 10;
+    const WRITES: usize = 30;
     let Some(cluster) = Cluster::ready("push") else {
         return;
     };
+    // By the published ports, in no time compared to `docker exec`.
+    let ports = [A, B, C].map(|replica| cluster.published(replica));
     let mut known = Value::Null;
     let mut delays: Vec<Duration> = (0..WRITES)
         .map(|number| {
-            let (key, writer) = (format!("key-{number}"), number % 3);
-            known = cluster.put(writer, &key, "pushed", &known).metadata();
-            let written = (now(), Duration::from_secs(5));
-            let others = [A, B, C].into_iter().filter(|&other| other != writer);
-            let arrivals =
-                others.map(|other| cluster.await_value(other, (&key, "pushed"), &known, written));
-            arrivals.max().expect("there are two others")
+            let path = format!("/kvs/key-{number}");
+            let (others, writer) = (
+                [&ports[(number + 1) % 3], &ports[(number + 2) % 3]],
+                &ports[number % 3],
+            );
+            known = ask(writer, "PUT", &path, &http::writing("pushed", &known)).metadata();
+            let written = now();
+            within(written, Duration::from_secs(5), || {
+                others.into_iter().try_for_each(|other| {
+                    let read = ask(other, "GET", &path, &http::reading(&known));
+                    let arrived = read.status == 200;
+                    arrived
+                        .then_some(())
+                        .ok_or_else(|| format!("{other} answers {read:?}"))
+                })
+            })
         })
         .collect();
     delays.sort();
-    // Half of the writes within less than a heartbeat, two `docker exec` included: nothing that
-    // waits for a timer of 250 ms does that; a machine that is busy for a moment still passes.
+    // What two peers fetched every 250 ms would take 177 ms in the median. A machine that is busy
+    // for a moment still passes.
     let median = delays[WRITES / 2];
-    assert!(median < Duration::from_millis(250), "seen after {delays:?}");
-    assert_eq!(
-        cluster.get(A, "key-0", &known).body["value"],
-        json!("pushed")
+    println!(
+        "push: seen by both others after {median:?} in the median, {:?} at worst",
+        delays[WRITES - 1]
     );
+    assert!(median < Duration::from_millis(100), "seen after {delays:?}");
+}
+
+/// Asks at an address of this machine.
+fn ask(address: &str, method: &str, path: &str, body: &Value) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("the port is published");
+    stream
+        .write_all(&http::request(method, path, body))
+        .expect("the request is taken");
+    let mut bytes = Vec::new();
+    stream
+        .read_to_end(&mut bytes)
+        .expect("the answer ends with the connection");
+    http::parse(&bytes).expect("an HTTP answer")
 }
