@@ -1,0 +1,285 @@
+//! Three replicas in containers on a network of their own.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer, reading, writing};
+use crate::time::{now, within};
+use crate::{docker, image};
+
+/// Replicas of a cluster, by index.
+pub(crate) const A: usize = 0;
+pub(crate) const B: usize = 1;
+pub(crate) const C: usize = 2;
+const ALL: [usize; 3] = [A, B, C];
+
+/// Contract §3: full views after a start, and catching up after a restart.
+pub(crate) const START_BOUND: Duration = Duration::from_secs(3);
+/// Contract §3: a dead or cut-off replica leaves the views; a healed cut has converged.
+pub(crate) const CUT_BOUND: Duration = Duration::from_secs(5);
+
+/// A running cluster; its containers and its network are removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Of the network; containers add their index.
+    name: String,
+    image: &'static str,
+    /// Third byte of the subnet 10.231.x.0/24.
+    subnet: u8,
+    /// When the command that started the last replica returned.
+    pub(crate) started: Instant,
+    /// One cluster at a time in one process; between processes the test runner limits it.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts three replicas at once; `None`, with the reason printed, where there is no Docker.
+    /// Views need not be full yet.
+    pub(crate) fn start(test: &str) -> Option<Self> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let image = image::name()?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("causet-test-{test}-{}", std::process::id());
+        let subnet = create_network(&name);
+        let mut cluster = Self {
+            name,
+            image,
+            subnet,
+            started: now(),
+            _turn: turn,
+        };
+        cluster.create_containers();
+        let names = ALL.map(|replica| cluster.container(replica));
+        docker::must(&["start", &names[A], &names[B], &names[C]]);
+        cluster.started = now();
+        Some(cluster)
+    }
+
+    /// As [`Cluster::start`], and all views are full.
+    pub(crate) fn ready(test: &str) -> Option<Self> {
+        let cluster = Self::start(test)?;
+        cluster.await_full_views(cluster.started, START_BOUND);
+        Some(cluster)
+    }
+
+    fn create_containers(&self) {
+        let view = ALL.map(|replica| self.address(replica)).join(",");
+        for replica in ALL {
+            docker::must(&[
+                "create",
+                "--name",
+                &self.container(replica),
+                "--label",
+                &docker::label(),
+                "--network",
+                &self.name,
+                "--ip",
+                &self.ip(replica),
+                "--publish",
+                "127.0.0.1::8090",
+                "--env",
+                &format!("SOCKET_ADDRESS={}", self.address(replica)),
+                "--env",
+                &format!("VIEW={view}"),
+                self.image,
+            ]);
+        }
+    }
+
+    pub(crate) fn container(&self, replica: usize) -> String {
+        format!("{}-{replica}", self.name)
+    }
+
+    fn ip(&self, replica: usize) -> String {
+        format!("10.231.{}.{}", self.subnet, replica + 2)
+    }
+
+    pub(crate) fn address(&self, replica: usize) -> String {
+        format!("{}:8090", self.ip(replica))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self, replica: usize) {
+        docker::must(&["kill", &self.container(replica)]);
+    }
+
+    /// Starts a replica that was killed or stopped.
+    pub(crate) fn restart(&self, replica: usize) {
+        docker::must(&["start", &self.container(replica)]);
+    }
+
+    /// Cuts a replica off.
+    pub(crate) fn disconnect(&self, replica: usize) {
+        docker::must(&[
+            "network",
+            "disconnect",
+            &self.name,
+            &self.container(replica),
+        ]);
+    }
+
+    /// Ends the cut: the replica has its old address again.
+    pub(crate) fn reconnect(&self, replica: usize) {
+        let (ip, container) = (self.ip(replica), self.container(replica));
+        docker::must(&["network", "connect", "--ip", &ip, &self.name, &container]);
+    }
+
+    /// Asks a replica, from within its container; `None` where it gave no answer.
+    pub(crate) fn try_ask(
+        &self,
+        replica: usize,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Option<Answer> {
+        const EXCHANGE: &str = "exec 3<>/dev/tcp/127.0.0.1/8090 && cat >&3 && cat <&3";
+        let container = self.container(replica);
+        let command = [
+            "exec", "-i", &container, "timeout", "5", "bash", "-c", EXCHANGE,
+        ];
+        let request = http::request(method, path, body);
+        http::parse(&docker::run_with_input(&command, &request).ok()?)
+    }
+
+    /// As [`Cluster::try_ask`], of a replica that must answer.
+    pub(crate) fn ask(&self, replica: usize, method: &str, path: &str, body: &Value) -> Answer {
+        self.try_ask(replica, method, path, body)
+            .unwrap_or_else(|| panic!("{method} {path}: no answer by replica {replica}"))
+    }
+
+    pub(crate) fn get(&self, replica: usize, key: &str, metadata: &Value) -> Answer {
+        self.ask(replica, "GET", &format!("/kvs/{key}"), &reading(metadata))
+    }
+
+    pub(crate) fn put(&self, replica: usize, key: &str, value: &str, metadata: &Value) -> Answer {
+        let path = format!("/kvs/{key}");
+        self.ask(replica, "PUT", &path, &writing(value, metadata))
+    }
+
+    pub(crate) fn delete(&self, replica: usize, key: &str, metadata: &Value) -> Answer {
+        self.ask(
+            replica,
+            "DELETE",
+            &format!("/kvs/{key}"),
+            &reading(metadata),
+        )
+    }
+
+    /// PUT or DELETE of a replica's address in the view of another.
+    pub(crate) fn change_view(&self, at: usize, method: &str, whom: usize) -> Answer {
+        let body = json!({ "socket-address": self.address(whom) });
+        self.ask(at, method, "/view", &body)
+    }
+
+    /// Whether the view of `replica` is exactly `members`; the view it has, where it is not.
+    pub(crate) fn view_is(&self, replica: usize, members: &[usize]) -> Result<(), String> {
+        let expected: Vec<String> = members.iter().map(|&member| self.address(member)).collect();
+        let answer = self.try_ask(replica, "GET", "/view", &Value::Null);
+        match answer {
+            Some(answer) if answer.body == json!({ "view": expected }) => Ok(()),
+            other => Err(format!("view of {replica} is {other:?}, not {expected:?}")),
+        }
+    }
+
+    /// Polls until the views of all `members` are exactly `members`; how long after `start` it was.
+    pub(crate) fn await_views(
+        &self,
+        members: &[usize],
+        start: Instant,
+        bound: Duration,
+    ) -> Duration {
+        within(start, bound, || {
+            members
+                .iter()
+                .try_for_each(|&replica| self.view_is(replica, members))
+        })
+    }
+
+    pub(crate) fn await_full_views(&self, start: Instant, bound: Duration) -> Duration {
+        self.await_views(&ALL, start, bound)
+    }
+
+    /// Polls until `replica` answers a GET with exactly `value`; how long after `start` it was.
+    pub(crate) fn await_value(
+        &self,
+        replica: usize,
+        (key, value): (&str, &str),
+        metadata: &Value,
+        (start, bound): (Instant, Duration),
+    ) -> Duration {
+        within(start, bound, || {
+            let path = format!("/kvs/{key}");
+            match self.try_ask(replica, "GET", &path, &reading(metadata)) {
+                Some(answer) if answer.status == 200 && answer.value() == Some(&json!(value)) => {
+                    Ok(())
+                }
+                other => Err(format!("GET {key} at {replica}: {other:?}, not {value}")),
+            }
+        })
+    }
+
+    /// Polls until all replicas store the same, by the hash in their digests.
+    pub(crate) fn await_converged(&self, start: Instant, bound: Duration) -> Duration {
+        within(start, bound, || {
+            let hashes = ALL.map(|replica| self.hash(replica));
+            let same = hashes[A].is_some() && hashes.iter().all(|hash| *hash == hashes[A]);
+            same.then_some(())
+                .ok_or_else(|| format!("the digests are {hashes:?}"))
+        })
+    }
+
+    fn hash(&self, replica: usize) -> Option<Value> {
+        let answer = self.try_ask(replica, "GET", "/internal/v1/digest", &Value::Null)?;
+        answer.body.get("hash").cloned()
+    }
+
+    /// Where the replica's port is published on this machine.
+    pub(crate) fn published(&self, replica: usize) -> String {
+        docker::must(&["port", &self.container(replica), "8090/tcp"])
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for replica in ALL {
+                let logs = docker::logs(&self.container(replica));
+                println!("--- log of replica {replica}\n{logs}");
+            }
+        }
+        for replica in ALL {
+            // A container that was never created cannot be removed, which is as well.
+            let _ = docker::run(&["rm", "--force", "--volumes", &self.container(replica)]);
+        }
+        if let Err(failure) = docker::run(&["network", "rm", &self.name]) {
+            println!("{failure}");
+        }
+    }
+}
+
+/// Makes the network on a subnet that nobody has, of 10.231.0.0/16; the third byte of it.
+fn create_network(name: &str) -> u8 {
+    let first = u8::try_from(std::process::id() % 256).unwrap_or(0);
+    for subnet in (0..=255).map(|offset: u8| first.wrapping_add(offset)) {
+        let range = format!(
+            "--subnet={}/24",
+            IpAddr::V4(Ipv4Addr::new(10, 231, subnet, 0))
+        );
+        match docker::run(&[
+            "network",
+            "create",
+            "--label",
+            &docker::label(),
+            &range,
+            name,
+        ]) {
+            Ok(_) => return subnet,
+            Err(failure) if failure.contains("overlaps") => {}
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    panic!("no free subnet in 10.231.0.0/16");
+}
