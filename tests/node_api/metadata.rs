@@ -200,7 +200,7 @@ fn a_malformed_header_is_refused() {
 /// Metadata of about this many bytes, all of it about another shard.
 fn foreign(bytes: usize) -> V {
     let entry = |i: usize| (format!("127.0.0.9:{}@{:x}", 1_000 + i, 1_u64 << 50), 1);
-    let entries: Vec<_> = (0..).map(entry).take(bytes / 36).collect();
+    let entries: Vec<_> = (0..).map(entry).take(bytes / 33).collect();
     let entries: Vec<_> = entries.iter().map(|(o, n)| (o.as_str(), *n)).collect();
     V::in_domain("1.1000.127.0.0.9:1000/s1", &entries)
 }
@@ -211,7 +211,7 @@ fn metadata_beyond_eight_kibibytes_comes_in_the_body_alone() {
     for (bytes, in_header) in [
         (1_000, true),
         (7_000, true),
-        (8_500, false),
+        (9_000, false),
         (12_000, false),
     ] {
         let v = foreign(bytes);

@@ -16,7 +16,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request, to be sent once or many times.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Request {
     head: String,
     body: Vec<u8>,
@@ -63,6 +63,18 @@ impl Request {
         bytes.extend_from_slice(&self.body);
         bytes
     }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shortened(&self.bytes()))
+    }
+}
+
+/// The beginning of what may be long.
+fn shortened(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().take(600).collect()
 }
 
 /// One connection to a replica.
@@ -282,8 +294,7 @@ impl Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = String::from_utf8_lossy(&self.body);
-        let shown: String = shown.chars().take(600).collect();
+        let shown = shortened(&self.body);
         write!(f, "{} {:?} {shown}", self.status, self.headers)
     }
 }
