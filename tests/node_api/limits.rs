@@ -94,7 +94,7 @@ fn fill(replica: &Replica) -> Vec<String> {
 #[test]
 fn a_full_store_refuses_puts_and_still_reads_and_deletes() {
     let replica = Launch::new()
-        .settings(&[("store-max-bytes", "65536")])
+        .settings(&[("store-max-bytes", "65536"), ("body-max-bytes", "8192")])
         .start();
     let keys = fill(&replica);
     assert!(keys.len() >= 8, "full after {} values of 4 KiB", keys.len());

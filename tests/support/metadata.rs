@@ -33,10 +33,10 @@ impl V {
         Self::in_domain(UNSHARDED, entries)
     }
 
-    /// Metadata with entries in one domain.
+    /// Metadata with entries in one domain, seen long ago.
     pub(crate) fn in_domain(domain: &str, entries: &[(&str, u64)]) -> Self {
         let clock: BTreeMap<_, _> = entries.iter().copied().collect();
-        Self::raw(json!({"stamp": [0, 0], "clocks": {domain: clock}}).to_string())
+        Self::raw(json!({"stamp": [1, 0], "clocks": {domain: clock}}).to_string())
     }
 
     /// Metadata without dependencies that has seen this wall-clock time.
