@@ -19,6 +19,8 @@ mod beyond;
 mod bodies;
 mod causality;
 mod connections;
+mod crashes;
+mod cuts;
 mod deferral;
 mod dependencies;
 mod errors;
