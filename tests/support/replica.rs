@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::exposition::Exposition;
 use super::http::{Answer, Connection, Request};
 use super::metadata::V;
-use super::ports::Port;
+use super::ports;
 use super::waiting::{PATIENCE, eventually};
 
 /// What a replica is started with.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    port: Port,
+    port: u16,
     ip: IpAddr,
     listen: Option<IpAddr>,
     view: Option<String>,
@@ -30,7 +30,7 @@ impl Launch {
     pub(crate) fn new() -> Self {
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
         Self {
-            port: Port::take(),
+            port: ports::take(),
             ip: local,
             listen: Some(local),
             view: None,
@@ -61,7 +61,7 @@ impl Launch {
 
     /// Its `SOCKET_ADDRESS`.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.number)
+        SocketAddr::new(self.ip, self.port)
     }
 
     /// Starts it and waits until it is ready.
@@ -73,8 +73,8 @@ impl Launch {
 
     /// Starts it without waiting.
     pub(crate) fn spawn(self) -> Replica {
-        let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("replica-{}.log", self.port.number));
+        let log =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("replica-{}.log", self.port));
         let mut replica = Replica {
             launch: self,
             child: None,
@@ -152,7 +152,7 @@ impl Replica {
     /// Where clients reach it: past any wire that peers go through.
     pub(crate) fn client_address(&self) -> SocketAddr {
         let ip = self.launch.listen.unwrap_or(self.launch.ip);
-        SocketAddr::new(ip, self.launch.port.number)
+        SocketAddr::new(ip, self.launch.port)
     }
 
     fn spawn(&mut self) {
