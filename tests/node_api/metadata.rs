@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Launch, Replica, Request, V};
+use crate::support::replica::put;
+use crate::support::{Cluster, Launch, Replica, Request, V};
 
 const MALFORMED: &str = "causal-metadata is malformed";
 
@@ -243,6 +244,48 @@ fn groups_of_other_shards_pass_through_unchanged() {
     assert_eq!(theirs(replica.put("k", "2", &v).expect(200)), sent);
     assert_eq!(theirs(replica.get("absent", &v).expect(404)), sent);
     assert_eq!(theirs(replica.delete("k", &v).expect(200)), sent);
+}
+
+/// The same JSON with the members of every object in the opposite order and white space between.
+fn written_otherwise(json: &serde_json::Value) -> String {
+    use serde_json::Value::{Array, Object};
+    let list = |parts: Vec<String>| parts.join(" , ");
+    match json {
+        Object(members) => {
+            let member = |(name, value)| format!("{name:?} : {}", written_otherwise(value));
+            format!("{{ {} }}", list(members.iter().rev().map(member).collect()))
+        }
+        Array(items) => format!(
+            "[ {} ]",
+            list(items.iter().map(written_otherwise).collect())
+        ),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn metadata_that_a_client_has_parsed_and_written_again_is_the_same() {
+    let cluster = Cluster::of(3);
+    let mut v = V::none();
+    for (i, replica) in cluster.iter().enumerate() {
+        let put = put("k", &i.to_string(), &v).header("Prefer", "wait=15");
+        v = replica.ask(&put).v();
+    }
+    assert_eq!(v.clocks()["0/s0"].len(), 3, "{v:?}");
+    let v = v.with(&V::in_domain(
+        "0/s4",
+        &[("127.0.0.9:9@1", 7), ("127.0.0.10:9@1", 8)],
+    ));
+    let json = serde_json::from_str(v.text()).unwrap();
+    let again = V::raw(written_otherwise(&json));
+    assert_ne!(again.text(), v.text());
+    for replica in cluster.iter() {
+        let found = replica.get_waiting("k", &again).expect_result(200, "found");
+        assert!(found.v().covers(&v), "{found:?}");
+        replica
+            .get_waiting("k", &V::raw(json.to_string()))
+            .expect(200);
+    }
 }
 
 fn wall_ms() -> u64 {
