@@ -197,3 +197,24 @@ fn more_connections_than_allowed_wait_and_are_served_later() {
         connection.answer().unwrap().expect_result(201, "created");
     }
 }
+
+#[test]
+fn overload_is_answered_as_such_and_passes() {
+    let replica = Launch::new().settings(&[("mailbox-max", "1")]).start();
+    std::thread::scope(|scope| {
+        for client in 0..32 {
+            let replica = &replica;
+            scope.spawn(move || {
+                for i in 0..20 {
+                    let answer = replica.put(&format!("k{client}-{i}"), "1", &V::none());
+                    if answer.status != 201 {
+                        answer.expect_error(503, "Overloaded; try again later");
+                    }
+                }
+            });
+        }
+    });
+    replica
+        .put("after", "1", &V::none())
+        .expect_result(201, "created");
+}

@@ -192,3 +192,32 @@ fn a_live_replica_that_is_added_enters_every_view_and_shares_its_data() {
         });
     }
 }
+
+#[test]
+fn a_replica_that_is_down_and_named_is_awaited_for_the_grace() {
+    let mut cluster = Cluster::with_settings(2, &[("startup-grace-ms", "1500")]);
+    let name = cluster[1].name();
+    cluster[1].kill();
+    cluster.await_views(PATIENCE, &[0], &[0]);
+    cluster[0]
+        .ask_view("PUT", &name)
+        .expect_result(201, "added");
+    assert!(cluster[0].view().contains(&name));
+    cluster.await_views(PATIENCE, &[0], &[0]);
+    cluster[1].restart();
+    cluster.await_whole();
+}
+
+#[test]
+fn a_newcomer_drops_a_peer_that_the_others_know_to_be_down() {
+    let mut cluster = Cluster::of(3);
+    let down = cluster[2].name();
+    cluster[2].kill();
+    cluster.await_views(PATIENCE, &[0, 1], &[0, 1]);
+    let newcomer = Launch::new().view(cluster.names().join(",")).start();
+    // Half of the ten seconds for which it would wait for a peer of which nobody knows anything.
+    until(Duration::from_secs(5), "the view has who is up", || {
+        let view = newcomer.view();
+        view.len() == 3 && !view.contains(&down)
+    });
+}

@@ -158,3 +158,20 @@ fn a_parked_request_of_a_removed_replica_is_answered() {
         cluster[1].fetch("/ready").status == 503
     });
 }
+
+#[test]
+fn a_removal_outlives_restarts_of_those_who_know_it() {
+    let mut cluster = with_the_last_removed();
+    for restarted in [0, 1] {
+        cluster[restarted].kill();
+        cluster[restarted].restart();
+        cluster[restarted].await_ready();
+        cluster.await_views(PATIENCE, &[0, 1], &[0, 1]);
+    }
+    let others = cluster.names_of(&[0, 1]);
+    always(now(), WELL_OVER_DETECTION, || {
+        assert_eq!(cluster[0].view(), others);
+        assert_eq!(cluster[1].view(), others);
+        cluster[2].get("k", &V::none()).expect_error(503, REMOVED);
+    });
+}
