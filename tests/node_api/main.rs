@@ -30,6 +30,7 @@ mod membership;
 mod metadata;
 mod removal;
 mod results;
+mod roaming;
 mod shutdown;
 mod start;
 mod table;
