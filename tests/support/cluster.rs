@@ -1,0 +1,123 @@
+//! A few replicas that know of each other.
+
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use super::replica::{Launch, Replica};
+use super::waiting::{PATIENCE, eventually};
+use super::wire::Wire;
+
+/// Where peers reach a replica behind a wire, and where it listens itself.
+const OUTER: [u8; 4] = [127, 0, 0, 2];
+const INNER: [u8; 4] = [127, 0, 0, 3];
+
+/// Replicas in the order of their start.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    replicas: Vec<Replica>,
+}
+
+impl Cluster {
+    /// `count` replicas, all ready and with full views.
+    pub(crate) fn of(count: usize) -> Self {
+        Self::with_settings(count, &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn with_settings(count: usize, settings: &[(&str, &str)]) -> Self {
+        let launches = (0..count).map(|_| Launch::new().settings(settings));
+        let cluster = Self::launch(launches.collect());
+        cluster.await_whole();
+        cluster
+    }
+
+    /// `count` replicas that reach each other only over wires that [`Wire::cut`] cuts, all at once.
+    /// Clients reach them all the time.
+    pub(crate) fn on_a_wire(count: usize) -> (Self, Wire) {
+        let launches: Vec<Launch> = (0..count)
+            .map(|_| Launch::new().at(OUTER, Some(INNER)))
+            .collect();
+        let ports = launches.iter().map(|launch| launch.address().port());
+        let wire = Wire::between(OUTER.into(), INNER.into(), ports);
+        let cluster = Self::launch(launches);
+        cluster.await_whole();
+        (cluster, wire)
+    }
+
+    /// Starts them all, without waiting, each with all in its `VIEW`.
+    pub(crate) fn launch(launches: Vec<Launch>) -> Self {
+        let view: Vec<String> = launches.iter().map(|l| l.address().to_string()).collect();
+        let view = view.join(",");
+        let spawn = |launch: Launch| launch.view(view.clone()).spawn();
+        Self {
+            replicas: launches.into_iter().map(spawn).collect(),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Replica> {
+        self.replicas.iter()
+    }
+
+    /// The addresses of all, as a view shows them.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names_of(&(0..self.replicas.len()).collect::<Vec<_>>())
+    }
+
+    /// The addresses of some, as a view shows them.
+    pub(crate) fn names_of(&self, members: &[usize]) -> Vec<String> {
+        let mut addresses: Vec<_> = members.iter().map(|&i| self[i].address()).collect();
+        addresses.sort_unstable();
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    /// Waits until all are ready and every view is full.
+    #[track_caller]
+    pub(crate) fn await_whole(&self) {
+        self.iter().for_each(Replica::await_ready);
+        let all: Vec<usize> = (0..self.replicas.len()).collect();
+        self.await_views(PATIENCE, &all, &all);
+    }
+
+    /// Waits until the replicas `of` see exactly `members`.
+    #[track_caller]
+    pub(crate) fn await_views(&self, within: Duration, of: &[usize], members: &[usize]) {
+        let wanted = self.names_of(members);
+        let what = format!("replicas {of:?} see exactly {wanted:?}");
+        eventually(within, &what, || {
+            let views: Vec<_> = of.iter().map(|&i| self[i].view()).collect();
+            if views.iter().all(|view| *view == wanted) {
+                Ok(())
+            } else {
+                Err(views)
+            }
+        });
+    }
+
+    /// Waits until all hold the same: nothing is under way any more.
+    #[track_caller]
+    pub(crate) fn await_agreement(&self, within: Duration) {
+        eventually(within, "all replicas hold the same", || {
+            let states: Vec<_> = self.iter().map(Replica::state).collect();
+            if states.iter().all(|state| *state == states[0]) {
+                Ok(())
+            } else {
+                Err(states)
+            }
+        });
+    }
+}
+
+impl Index<usize> for Cluster {
+    type Output = Replica;
+
+    fn index(&self, index: usize) -> &Replica {
+        &self.replicas[index]
+    }
+}
+
+impl IndexMut<usize> for Cluster {
+    fn index_mut(&mut self, index: usize) -> &mut Replica {
+        &mut self.replicas[index]
+    }
+}
