@@ -197,7 +197,9 @@ impl Stage {
     async fn healed_after(outage: u64) -> Self {
         let stage = Self::steady().await;
         stage.cut();
-        stage.run(outage - 250).await;
+        stage.run(outage - 750).await;
+        // Until no call of before is awaited any more.
+        pass(500).await;
         stage.causality.borrow_mut().clear();
         stage.connect();
         stage.beat();

@@ -58,6 +58,7 @@ fn what_is_on_its_way_is_said_with_every_heartbeat() {
         stage.run(250).await;
         assert!(pushing(&stage), "in flight");
         stage.pushed().1.answer(&PushAnswer::Admitted);
+        pass(1).await;
         stage.run(250).await;
         assert!(!pushing(&stage));
     });
@@ -95,6 +96,7 @@ fn a_refused_push_is_not_retried_and_ends_pushing_until_the_peer_takes_some_agai
         stage.publish([1]).await;
         let refused = PushAnswer::Refused(PushRefusal::NotServing);
         stage.pushed().1.answer(&refused);
+        pass(1).await;
         stage.publish([2]).await;
         assert_eq!(stage.open(Call::Push).len(), 0);
         stage.run(250).await;
@@ -157,7 +159,7 @@ fn a_removed_peer_gets_no_writes_until_it_is_back() {
         let stage = Stage::steady().await;
         stage.publish([1]).await;
         stage.publish([2]).await;
-        stage.pushed();
+        let _in_flight = stage.pushed().1;
         stage.mark(true).await;
         assert_eq!(stage.outbox(), 0);
         stage.publish([3]).await;
@@ -174,7 +176,7 @@ fn a_new_domain_leaves_the_writes_of_the_old_one_behind() {
     in_virtual_time(async {
         let stage = Stage::steady().await;
         stage.publish([1]).await;
-        stage.pushed();
+        let _in_flight = stage.pushed().1;
         stage.publish([2]).await;
         stage.actor.tell(Publish {
             domain: OTHER_DOMAIN,

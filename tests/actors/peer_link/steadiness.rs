@@ -35,7 +35,7 @@ fn half_a_second_of_silence_breaks_a_link_and_all_that_waited_is_dropped() {
         assert_eq!((stage.outbox(), stage.script().disconnects), (2, 0));
         stage.run(251).await;
         assert_eq!((stage.outbox(), stage.script().disconnects), (0, 1));
-        stage.open(Call::Push);
+        let _in_flight = stage.open(Call::Push);
         stage.publish([3]).await;
         stage.run(1_000).await;
         assert_eq!(stage.open(Call::Push).len(), 0);
@@ -90,9 +90,7 @@ fn after_a_short_outage_data_flows_again_after_twice_its_length() {
 fn a_short_outage_while_it_settles_makes_it_settle_no_sooner() {
     in_virtual_time(async {
         let stage = Stage::healed_after(1_500).await;
-        stage.cut();
-        stage.run(500).await;
-        stage.connect();
+        pass(500).await;
         stage.run(1_250).await;
         // 1,750 ms after the first answer; twice the length of the second outage is over.
         assert_eq!(stage.take_batch().await, Some(UNSTEADY));
@@ -120,7 +118,7 @@ fn the_announcement_of_a_new_life_drops_what_waited_for_the_one_before() {
     in_virtual_time(async {
         let stage = Stage::steady().await;
         stage.publish([1, 2]).await;
-        stage.pushed();
+        let _in_flight = stage.pushed().1;
         stage
             .take_heartbeat(super::starting(digest(reborn(1), Clock::new())))
             .await;
