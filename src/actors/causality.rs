@@ -106,6 +106,8 @@ pub struct CausalityParts {
 pub struct Causality {
     state: CausalState,
     parking: ParkingLot<ClientRequest>,
+    /// Whether parked requests are being released.
+    releasing: bool,
     repair: Repair,
     next_session: u64,
     join_began: Millis,
@@ -124,6 +126,7 @@ impl Causality {
         Self {
             state: CausalState::new(parts.origin, Domain::UNSHARDED, rules.buffer),
             parking: ParkingLot::new(rules.parked_max),
+            releasing: false,
             repair: Repair::new(RepairRules {
                 patience_ms: rules.heartbeat_ms,
             }),
@@ -262,13 +265,24 @@ impl Causality {
     }
 
     /// What the clock newly covers is in the store's mailbox: parked requests may go after it.
+    ///
+    /// A released write raises the clock again. The round that runs goes on for it, since a chain of
+    /// parked writes, each waiting for the one before, would exhaust the stack by recursion.
     fn clock_rose(&mut self) {
-        for request in self.parking.release(self.state.clock()) {
-            // A client that has gone is not written for behind its back.
-            if !request.reply.is_closed() {
-                self.take_request(request);
-            }
+        if self.releasing {
+            return;
         }
+        self.releasing = true;
+        loop {
+            let released = self.parking.release(self.state.clock());
+            if released.is_empty() {
+                break;
+            }
+            // A client that has gone is not written for behind its back.
+            let awaited = released.into_iter().filter(|r| !r.reply.is_closed());
+            awaited.for_each(|request| self.take_request(request));
+        }
+        self.releasing = false;
         self.gauge_parked();
     }
 
