@@ -405,10 +405,15 @@ impl Causality {
             Err(reason) => {
                 repairs.with_label_values(&["failed"]).inc();
                 log::info!("join from {from} failed: {reason}");
-                let grace = self.parts.uptime.now() + self.parts.rules.bootstrap_ms;
-                self.bootstrap_until = self.bootstrap_until.map(|until| until.max(grace));
+                self.go_on_starting();
             }
         }
+    }
+
+    /// If it has not caught up yet, it looks for a live peer from now on for the whole time again.
+    fn go_on_starting(&mut self) {
+        let until = self.parts.uptime.now() + self.parts.rules.bootstrap_ms;
+        self.bootstrap_until = self.bootstrap_until.map(|_| until);
     }
 
     fn install(&mut self, from: Address, cut: Cut) {
@@ -648,9 +653,11 @@ impl Handler<Mail<ViewChanged>> for Causality {
             self.learn(address, incarnation);
         }
         self.mind_own_life();
-        self.removed = changed.removed;
+        let was_removed = std::mem::replace(&mut self.removed, changed.removed);
         if self.removed {
             self.refuse_parked();
+        } else if was_removed {
+            self.go_on_starting();
         }
     }
 }
