@@ -237,7 +237,8 @@ impl Handler<Mail<ViewChanged>> for Causality {
             self.learn(address, incarnation);
         }
         self.mind_own_life();
-        self.serving.set_removed(changed.removed);
+        let now = self.parts.uptime.now();
+        self.serving.set_removed(changed.removed, now);
         if changed.removed {
             self.refuse_parked();
         }

@@ -1,7 +1,7 @@
 //! State differences, page by page.
 //!
-//! The answerer cuts the difference once, at the first page, and keeps it for the asker until it is
-//! read or [`JoinLimits::session_ms`] pass without a question, so that all pages are of one
+//! The answerer cuts the difference once, at the first page, and keeps it for the asker until the last
+//! page is read or [`JoinLimits::session_ms`] pass without a question, so that all pages are of one
 //! consistent cut. Values are shared with the store, so a session costs pointers. The asker stages
 //! the pages and applies them together.
 
@@ -86,10 +86,13 @@ impl JoinSessions {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         };
         session.asked = now;
-        match session.pages.get(request.page as usize) {
-            Some(page) => JoinAnswer::Page(page.clone()),
-            None => JoinAnswer::Refused(JoinRefusal::NoSuchPage),
+        let Some(page) = session.pages.get(request.page as usize).cloned() else {
+            return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        };
+        if page.last {
+            self.by_asker.remove(&request.from);
         }
+        JoinAnswer::Page(page)
     }
 
     fn session(&mut self, request: &JoinRequest) -> Option<&mut Session> {
@@ -235,13 +238,23 @@ mod tests {
     #[test]
     fn one_more_asker_than_allowed_is_told_to_come_back() {
         let mut sessions = JoinSessions::new(LIMITS);
-        sessions.answer(&request(1, 1, 0), 0, || cut(1));
+        sessions.answer(&request(1, 1, 0), 0, || cut(9));
         let busy = JoinAnswer::Refused(JoinRefusal::Busy);
         assert_eq!(sessions.answer(&request(2, 1, 0), 999, || cut(1)), busy);
         let answer = sessions.answer(&request(2, 1, 0), 1_000, || cut(1));
         assert!(matches!(answer, JoinAnswer::Page(_)), "the first is over");
         let gone = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         assert_eq!(sessions.answer(&request(1, 1, 1), 1_000, || cut(1)), gone);
+    }
+
+    #[test]
+    fn a_session_that_was_read_to_its_end_makes_room_for_the_next() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        for asker in 1..=3 {
+            let answer = sessions.answer(&request(asker, 1, 0), 0, || cut(1));
+            assert!(matches!(answer, JoinAnswer::Page(page) if page.last));
+            assert!(sessions.is_empty());
+        }
     }
 
     #[test]

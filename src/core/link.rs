@@ -84,7 +84,8 @@ impl Link {
             }
             return Change::None;
         }
-        self.steady_from = now + self.settling(outage);
+        // A short outage while a long one settles makes it settle no sooner.
+        self.steady_from = self.steady_from.max(now + self.settling(outage));
         self.trial_since.get_or_insert(now);
         Change::Answering(outage)
     }

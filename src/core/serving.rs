@@ -38,9 +38,9 @@ impl Serving {
         }
     }
 
-    /// Whether a live peer was waited for in vain.
+    /// Whether a live peer was waited for in vain. A removed replica waits for none.
     pub fn waited_in_vain(&self, now: Millis) -> bool {
-        self.starting_until.is_some_and(|until| now >= until)
+        !self.removed && self.starting_until.is_some_and(|until| now >= until)
     }
 
     /// A live peer was reached, but the join from it failed: wait for another one, or for it again.
@@ -54,9 +54,13 @@ impl Serving {
         self.starting_until.take().is_some()
     }
 
-    /// An operator's mark on this replica was set or taken back.
-    pub fn set_removed(&mut self, removed: bool) {
-        self.removed = removed;
+    /// An operator's mark on this replica was set or taken back. Taken back before it had caught up, it
+    /// looks for a live peer for the whole time again.
+    pub fn set_removed(&mut self, removed: bool, now: Millis) {
+        let taken_back = std::mem::replace(&mut self.removed, removed) && !removed;
+        if taken_back {
+            self.wait_again(now);
+        }
     }
 
     /// On its way out; there is no way back.
@@ -83,12 +87,22 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_removed_while_it_starts_goes_on_starting_when_it_is_back() {
+        let mut serving = Serving::starting(0, 500);
+        serving.set_removed(true, 100);
+        assert!(!serving.waited_in_vain(9_000));
+        serving.set_removed(false, 9_000);
+        assert_eq!(serving.status(), Status::Starting);
+        assert!(!serving.waited_in_vain(9_499) && serving.waited_in_vain(9_500));
+    }
+
+    #[test]
     fn a_removed_replica_serves_again_when_the_mark_is_taken_back() {
         let mut serving = Serving::starting(0, 500);
         serving.caught_up();
-        serving.set_removed(true);
+        serving.set_removed(true, 0);
         assert_eq!(serving.status(), Status::Removed);
-        serving.set_removed(false);
+        serving.set_removed(false, 0);
         assert_eq!(serving.status(), Status::Serving);
         serving.stop();
         assert_eq!(serving.status(), Status::Stopping);

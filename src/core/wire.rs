@@ -178,7 +178,7 @@ pub struct JoinRequest {
     pub clock: Clock,
     /// Numbers the asker's joins.
     pub session: u64,
-    /// Which page, from 0. Asking again for one gives the same.
+    /// Which page, from 0. Asking again for one gives the same, until the last one was given.
     pub page: u32,
 }
 

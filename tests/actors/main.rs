@@ -2,5 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod broadcaster;
+mod causality;
+mod fixtures;
+mod peer_link;
+mod store;
 mod support;
 mod view;

@@ -1,0 +1,313 @@
+//! `Store` alone: `Causality` is a probe.
+
+use actix::Actor;
+
+use causet::actors::store::{Store, StoreParts};
+use causet::core::clock::Clock;
+use causet::core::id::Dot;
+use causet::core::join::{Cut, JoinLimits, Staged, Staging};
+use causet::core::metadata::Metadata;
+use causet::core::stamp::HlcTime;
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use causet::core::write::{Content, Write};
+use causet::messages::causality::{DeleteConfirmed, Outcome, Seen, StoreFilled};
+use causet::messages::store::{
+    ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+};
+use causet::metrics::Metrics;
+use causet::time::Uptime;
+
+use crate::fixtures::{DOMAIN, clock, dot, dots, key, metadata, origin, put, value, write};
+use crate::support::{Mailbox, Told, in_virtual_time, pass, probe};
+
+/// Weight of a write of a one-letter key with a one-letter value and no dependencies.
+const WEIGHT: u64 = 192 + 2;
+
+struct Stage {
+    actor: Mailbox<Store>,
+    confirmed: Told<DeleteConfirmed>,
+    filled: Told<StoreFilled>,
+    metrics: Metrics,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self::with(1 << 30)
+    }
+
+    fn with(bytes_max: u64) -> Self {
+        let (confirm, confirmed) = probe();
+        let (to_causality, filled) = probe();
+        let metrics = Metrics::new();
+        let parts = StoreParts {
+            joins: JoinLimits {
+                page_bytes: 500,
+                sessions: 2,
+                session_ms: 10_000,
+            },
+            bytes_max,
+            confirm,
+            filled: to_causality,
+            metrics: metrics.clone(),
+            uptime: Uptime::starting(),
+        };
+        Self {
+            actor: Mailbox::of(Store::new(parts).start()),
+            confirmed,
+            filled,
+            metrics,
+        }
+    }
+
+    fn apply(&self, writes: Vec<Write>) {
+        self.actor.tell(ApplyWrites { writes });
+    }
+
+    async fn own(&self, write: Write) -> Outcome {
+        let domain = DOMAIN;
+        let own = |reply| ApplyOwn {
+            write,
+            domain,
+            reply,
+        };
+        self.actor.ask(own).await
+    }
+
+    async fn read(&self, name: &str) -> Outcome {
+        let (key, domain) = (key(name), DOMAIN);
+        self.actor.ask(|reply| ReadKey { key, domain, reply }).await
+    }
+
+    async fn page(&self, asker: u8, session: u64, page: u32, have: &Clock) -> JoinAnswer {
+        let ask = |reply| ReadDifference {
+            request: JoinRequest {
+                from: origin(asker),
+                domain: DOMAIN,
+                clock: have.clone(),
+                session,
+                page,
+            },
+            from: origin(9),
+            clock: clock(&[(1, 100)]),
+            time: HlcTime { ms: 7, count: 0 },
+            reply,
+        };
+        self.actor.ask(ask).await
+    }
+
+    /// All pages; `between` is done before each but the first.
+    async fn join(&self, asker: u8, have: &Clock, between: impl Fn(u32)) -> Cut {
+        let (mut staging, mut page) = (Staging::new(), 0);
+        loop {
+            let answer = self.page(asker, 1, page, have).await;
+            match staging.stage(page_of(answer)) {
+                Staged::AskFor(next) => page = next,
+                Staged::Complete(cut) => return cut,
+                Staged::Inconsistent => panic!("pages of different cuts"),
+            }
+            between(page);
+        }
+    }
+}
+
+fn page_of(answer: JoinAnswer) -> JoinPage {
+    match answer {
+        JoinAnswer::Page(page) => page,
+        JoinAnswer::Refused(refusal) => panic!("{refusal:?}"),
+    }
+}
+
+/// The `counter`-th write of node 1: of key `k`.
+fn put_k(counter: u64) -> Write {
+    put("k", dot(1, counter), Content::Value(value("1")), &[])
+}
+
+fn delete_k(counter: u64) -> Write {
+    put("k", dot(1, counter), Content::Tombstone, &[])
+}
+
+fn seen(seen: &Seen) -> Dot {
+    seen.version.dot
+}
+
+#[test]
+fn a_read_finds_the_writes_that_were_queued_before_it() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply((1..=50).map(|counter| write(1, counter, &[])).collect());
+        stage.apply(vec![put_k(51), put_k(52)]);
+        // Nothing was handled yet: the read is told right behind.
+        let read = stage.read("k").await;
+        assert!(matches!(read, Outcome::Found(s) if seen(&s) == dot(1, 52)));
+    });
+}
+
+#[test]
+fn an_own_write_is_answered_by_what_it_did_to_the_key() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        let outcome = stage.own(put_k(1)).await;
+        assert!(matches!(outcome, Outcome::Created(s) if seen(&s) == dot(1, 1)));
+        let outcome = stage.own(put_k(2)).await;
+        assert!(matches!(outcome, Outcome::Replaced(s) if seen(&s) == dot(1, 2)));
+        let outcome = stage.own(delete_k(3)).await;
+        assert!(matches!(outcome, Outcome::Deleted(s) if seen(&s) == dot(1, 3)));
+        // A second client's delete that was confirmed before the first was made.
+        let outcome = stage.own(delete_k(4)).await;
+        assert!(matches!(outcome, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 4)));
+        let outcome = stage.own(put_k(5)).await;
+        assert!(matches!(outcome, Outcome::Created(s) if seen(&s) == dot(1, 5)));
+    });
+}
+
+#[test]
+fn a_read_of_a_deleted_key_brings_its_tombstone_and_of_an_unknown_one_nothing() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        assert!(matches!(stage.read("k").await, Outcome::Absent(None)));
+        stage.apply(vec![delete_k(2), put_k(1)]);
+        let read = stage.read("k").await;
+        assert!(matches!(read, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 2)));
+    });
+}
+
+#[test]
+fn a_delete_is_confirmed_where_the_key_exists_and_answered_where_it_does_not() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        let probe = || {
+            stage.actor.request(|reply| ProbeDelete {
+                key: key("k"),
+                domain: DOMAIN,
+                metadata: metadata(&[(1, 1)]),
+                reply,
+            })
+        };
+        assert!(matches!(probe().await, Ok(Outcome::Absent(None))));
+        stage.apply(vec![put_k(1)]);
+        let _confirmed = probe();
+        pass(1).await;
+        let confirmed: Metadata = stage.confirmed.borrow()[0].metadata.clone();
+        assert_eq!(confirmed, metadata(&[(1, 1)]));
+        stage.apply(vec![delete_k(2)]);
+        let outcome = probe().await;
+        assert!(matches!(outcome, Ok(Outcome::Absent(Some(s))) if seen(&s) == dot(1, 2)));
+        assert_eq!(stage.confirmed.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_difference_is_of_one_moment_however_many_pages_it_has_and_whatever_is_written_meanwhile() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply((1..=9).map(|counter| write(1, counter, &[])).collect());
+        let before: Vec<Dot> = (4..=9).map(|counter| dot(1, counter)).collect();
+        let cut = stage
+            .join(2, &clock(&[(1, 3)]), |page| {
+                let next = 9 + u64::from(page);
+                let overwritten = put("k1-9", dot(1, next), Content::Tombstone, &[]);
+                stage.apply(vec![overwritten]);
+            })
+            .await;
+        assert_eq!(dots(&cut.writes), before);
+        assert_eq!((cut.from, cut.clock), (origin(9), clock(&[(1, 100)])));
+        let now = stage.join(3, &clock(&[(1, 3)]), |_| {}).await;
+        assert_ne!(dots(&now.writes), before, "the store did move on");
+    });
+}
+
+#[test]
+fn a_page_asked_for_again_is_the_same() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply((1..=9).map(|counter| write(1, counter, &[])).collect());
+        let first = stage.page(2, 1, 0, &Clock::new()).await;
+        stage.apply(vec![write(1, 10, &[])]);
+        assert_eq!(stage.page(2, 1, 0, &Clock::new()).await, first);
+        let new = page_of(stage.page(2, 2, 0, &Clock::new()).await);
+        assert!(!new.last, "another session of the same asker begins anew");
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_keeps_others_out_for_ten_seconds_and_one_that_ends_does_not() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply((1..=9).map(|counter| write(1, counter, &[])).collect());
+        for ended in [4, 5, 6, 7] {
+            stage.join(ended, &Clock::new(), |_| {}).await;
+        }
+        let none = Clock::new();
+        stage.page(2, 1, 0, &none).await;
+        stage.page(3, 1, 0, &none).await;
+        let busy = JoinAnswer::Refused(JoinRefusal::Busy);
+        assert_eq!(stage.page(4, 2, 0, &none).await, busy);
+        assert_eq!(stage.metrics.join_sessions.get(), 2);
+        pass(9_000).await;
+        assert!(!page_of(stage.page(2, 1, 1, &none).await).last);
+        pass(1_000).await;
+        page_of(stage.page(4, 2, 0, &none).await);
+        let over = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        assert_eq!(stage.page(3, 1, 1, &none).await, over);
+        page_of(stage.page(2, 1, 2, &none).await);
+    });
+}
+
+#[test]
+fn the_limit_is_reported_once_for_each_crossing() {
+    in_virtual_time(async {
+        let stage = Stage::with(2 * WEIGHT);
+        let full = |stage: &Stage| {
+            let told = stage.filled.borrow();
+            told.iter().map(|filled| filled.full).collect::<Vec<_>>()
+        };
+        let one = |counter, name: &str| put(name, dot(1, counter), Content::Value(value("1")), &[]);
+        stage.own(one(1, "a")).await;
+        stage.apply(vec![one(2, "a")]);
+        pass(1).await;
+        assert_eq!(full(&stage), [false; 0]);
+        stage.own(one(3, "b")).await;
+        stage.own(one(4, "c")).await;
+        stage.apply(vec![one(5, "d")]);
+        pass(1).await;
+        assert_eq!(full(&stage), [true]);
+        assert_eq!(stage.metrics.store_bytes.get() as u64, 4 * WEIGHT);
+    });
+}
+
+#[test]
+fn falling_below_the_limit_is_reported_too() {
+    in_virtual_time(async {
+        let stage = Stage::with(WEIGHT);
+        stage.apply(vec![put_k(1)]);
+        stage.apply(vec![delete_k(2)]);
+        stage.apply(vec![put_k(3)]);
+        pass(1).await;
+        let told = stage.filled.borrow();
+        let told: Vec<bool> = told.iter().map(|filled| filled.full).collect();
+        assert_eq!(told, [true, false, true]);
+    });
+}
+
+#[test]
+fn a_report_says_what_the_store_holds_at_that_moment() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        let report = || {
+            stage.actor.ask(|reply| ReadSummary {
+                domain: DOMAIN,
+                clock: clock(&[(1, 2)]),
+                reply,
+            })
+        };
+        stage.apply(vec![put_k(1), write(1, 2, &[])]);
+        let first = report().await;
+        assert_eq!((first.summary.keys, first.summary.tombstones), (2, 0));
+        assert_eq!(first.clock, clock(&[(1, 2)]));
+        stage.apply(vec![delete_k(3)]);
+        let second = report().await;
+        assert_eq!((second.summary.keys, second.summary.tombstones), (1, 1));
+        assert_ne!(first.summary.hash, second.summary.hash);
+        assert_eq!(stage.metrics.tombstones.get(), 1);
+    });
+}
