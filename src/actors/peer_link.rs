@@ -9,7 +9,7 @@ use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::core::id::{Address, Domain, Incarnation};
+use crate::core::id::{Address, Domain, Dot, Incarnation};
 use crate::core::join::{Cut, Staged, Staging};
 use crate::core::link::{Change, Link, LinkRules, Standing};
 use crate::core::outbox::{Outbox, OutboxLimits};
@@ -81,6 +81,8 @@ pub struct PeerLink {
     outbox: Outbox,
     /// That of the writes in the outbox.
     domain: Domain,
+    /// The latest write that an overflow has dropped, until the peer has it: no push will bring it.
+    dropped: Option<Dot>,
     /// Whether the peer has said that it takes pushes.
     peer_admits: bool,
     peer_removed: bool,
@@ -101,6 +103,7 @@ impl PeerLink {
             link: Link::new(parts.rules.link),
             outbox: Outbox::new(parts.rules.outbox),
             domain: Domain::UNSHARDED,
+            dropped: None,
             peer_admits: false,
             peer_removed: false,
             flight: 0,
@@ -164,7 +167,7 @@ impl PeerLink {
         }
         self.heartbeats += 1;
         let mut digest = Digest::clone(&beat.digest);
-        digest.pushing = !self.outbox.is_empty();
+        digest.pushing = self.dropped.is_none() && !self.outbox.is_empty();
         digest.admits &= self.is_steady();
         let removals: Vec<Removal> = beat.removals.to_vec();
         let heartbeat = Heartbeat { digest, removals };
@@ -194,6 +197,7 @@ impl PeerLink {
         }
         self.heard(digest.from.incarnation);
         self.peer_admits = digest.admits;
+        self.dropped = self.dropped.filter(|dot| !digest.clock.covers(dot));
         let may_join = self.link.may_join(self.parts.uptime.now());
         let received = DigestReceived { digest, may_join };
         self.parts.edges.digest.tell(received);
@@ -245,9 +249,12 @@ impl PeerLink {
         }
         if domain != self.domain {
             self.abandon_outbox();
+            self.dropped = None;
             self.domain = domain;
         }
+        let dot = write.dot();
         if self.outbox.push(write).is_err() {
+            self.dropped = Some(dot);
             log::info!(
                 "outbox for {} is full; it will be repaired by a join",
                 self.peer

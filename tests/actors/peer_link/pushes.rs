@@ -6,7 +6,7 @@ use causet::messages::peers::{Flush, Publish};
 use causet::transport::Call;
 
 use super::{Stage, ToCausality, starting};
-use crate::fixtures::{OTHER_DOMAIN, digest, origin, reborn, write};
+use crate::fixtures::{OTHER_DOMAIN, clock, digest, origin, reborn, write};
 use crate::support::{answered, in_virtual_time, pass};
 
 #[test]
@@ -85,7 +85,17 @@ fn a_full_outbox_is_emptied_and_asks_for_a_join_by_a_heartbeat_at_once() {
         pass(1).await;
         assert_eq!(stage.open(Call::Push).len(), 0);
         stage.publish([8]).await;
-        assert_eq!(stage.pushed().0, [8], "it goes on with what comes next");
+        let (next, _in_flight) = stage.pushed();
+        assert_eq!(next, [8], "it goes on with what comes next");
+        let pushing = |stage: &Stage| stage.script().heartbeats.last().unwrap().pushing;
+        stage.run(250).await;
+        assert!(!pushing(&stage), "7 is still lacking");
+        stage.peer_says(digest(origin(1), clock(&[(9, 7)])));
+        stage.run(500).await;
+        assert!(
+            pushing(&stage),
+            "a join has brought it, and 8 is on its way"
+        );
     });
 }
 
