@@ -206,11 +206,11 @@ fn every_link_is_told_whether_its_peer_stands_removed() {
         let marks = |n| {
             let told = stage.link(n);
             let told = told.borrow();
-            let marks = told.iter().filter_map(|message| match message {
+            let mut marks = told.iter().filter_map(|message| match message {
                 ToLink::MarkRemoved(mark) => Some(mark.removed),
                 _ => None,
             });
-            marks.last()
+            marks.next_back()
         };
         assert_eq!((marks(1), marks(2)), (Some(false), Some(true)));
     });

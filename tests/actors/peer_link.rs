@@ -54,7 +54,7 @@ const RULES: PeerLinkRules = PeerLinkRules {
         batch_writes: 3,
         batch_bytes: 1 << 20,
     },
-    call_timeout: Duration::from_millis(2_000),
+    call_timeout: Duration::from_secs(2),
 };
 
 /// A call that the test has not answered yet.
@@ -150,7 +150,7 @@ struct Stage {
     causality: Told<ToCausality>,
     metrics: Metrics,
     /// Keeps the probe's mailbox.
-    _to_causality: Mailbox<Probe<ToCausality>>,
+    to_causality: Mailbox<Probe<ToCausality>>,
 }
 
 impl Stage {
@@ -177,7 +177,7 @@ impl Stage {
             peer,
             causality,
             metrics,
-            _to_causality: to_causality,
+            to_causality,
         };
         stage.connect();
         stage

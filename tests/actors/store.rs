@@ -271,7 +271,10 @@ fn the_limit_is_reported_once_for_each_crossing() {
         stage.apply(vec![one(5, "d")]);
         pass(1).await;
         assert_eq!(full(&stage), [true]);
-        assert_eq!(stage.metrics.store_bytes.get() as u64, 4 * WEIGHT);
+        assert_eq!(
+            stage.metrics.store_bytes.get(),
+            i64::try_from(4 * WEIGHT).unwrap()
+        );
     });
 }
 

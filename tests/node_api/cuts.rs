@@ -124,9 +124,9 @@ fn a_wire_that_flaps_loses_nothing() {
         let span = Duration::from_millis(cut_ms);
         for part in ["cut", "whole"] {
             if part == "cut" {
-                wire.cut()
+                wire.cut();
             } else {
-                wire.mend()
+                wire.mend();
             }
             for (i, v) in last.iter_mut().enumerate() {
                 let key = format!("{part}-{round}-{i}");

@@ -140,7 +140,10 @@ impl<'a> Client<'a> {
 
 /// Lets clients roam while `disturb` does what it does; the number of reads that were checked.
 fn roam(cluster: &mut Cluster, disturb: impl FnOnce(&mut Cluster)) -> u64 {
-    let ports: Vec<_> = cluster.iter().map(|r| r.client_address()).collect();
+    let ports: Vec<_> = cluster
+        .iter()
+        .map(super::support::replica::Replica::client_address)
+        .collect();
     let over = AtomicBool::new(false);
     let (ports, over) = (&ports[..], &over);
     thread::scope(|scope| {

@@ -208,12 +208,10 @@ fn a_full_store_refuses_put_alone() {
         let operation = Operation::Delete { key: key("k") };
         let _delete = stage.request(operation, Metadata::default(), None);
         pass(1).await;
-        let told = stage.store.borrow();
         assert!(matches!(
-            told[..],
+            stage.store.borrow()[..],
             [ToStore::ReadKey(_), ToStore::ProbeDelete(_)]
         ));
-        drop(told);
         stage.actor.tell(StoreFilled { full: false });
         let _put = stage.put(Metadata::default());
         pass(1).await;

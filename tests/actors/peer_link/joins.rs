@@ -136,7 +136,7 @@ fn a_join_ends_even_when_the_link_does() {
     in_virtual_time(async {
         let (stage, call) = asked().await;
         let causality = stage.causality.clone();
-        let keep = stage._to_causality.edge::<JoinEnded>();
+        let keep = stage.to_causality.edge::<JoinEnded>();
         drop(stage);
         pass(1).await;
         call.answer(&page(Vec::new(), true));
