@@ -39,9 +39,9 @@ impl fmt::Debug for Value {
 impl<'de> Deserialize<'de> for Value {
     /// From a peer: the text is checked to be one JSON value, since it will be sent to clients as it is.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(serde::de::Error::custom)?;
-        Self::new(&text).ok_or_else(|| serde::de::Error::custom("a value is nested too deep"))
+        let text = <&str>::deserialize(deserializer)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(serde::de::Error::custom)?;
+        Self::new(text).ok_or_else(|| serde::de::Error::custom("a value is nested too deep"))
     }
 }
 
