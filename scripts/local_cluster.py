@@ -211,8 +211,14 @@ class Cluster:
 
     def await_full_views(self, seconds):
         clients = self.clients(timeout=1.0)
-        full = lambda client: client.view() == self.addresses and client.ready()
-        wait_until(seconds, "all views full and all replicas ready", lambda: all(map(full, clients)))
+
+        def full():
+            for replica in self.replicas:
+                if (code := replica.process.poll()) is not None:
+                    raise Violation(f"replica {replica.address} has ended with exit code {code}")
+            return all(client.view() == self.addresses and client.ready() for client in clients)
+
+        wait_until(seconds, "all views full and all replicas ready", full)
 
     def await_equal_digests(self, seconds):
         """Seconds until the hashes of all replicas were the same."""
@@ -235,7 +241,7 @@ def wait_until(seconds, what, holds, detail=lambda: "", since=None):
         if held and elapsed <= seconds:
             return elapsed
         if elapsed > seconds:
-            raise Violation(f"no {what} within {seconds} s {detail()}".rstrip())
+            raise Violation(f"not within {seconds} s: {what} {detail()}".rstrip())
         time.sleep(0.005)
 
 
@@ -243,7 +249,7 @@ def run(main):
     """Runs a script's `main`; a violation or a missing tool ends it with one line and exit code 1."""
     try:
         main()
-    except (Violation, OSError, http.client.HTTPException) as error:
+    except (Violation, OSError, ValueError, http.client.HTTPException) as error:
         print(f"FAILED: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
