@@ -118,6 +118,14 @@ fn the_server_caps_the_wait() {
 }
 
 #[test]
+fn the_default_cap_is_twenty_seconds() {
+    let replica = Launch::new().start();
+    let (answer, took) = timed(&replica, &["wait=3600"]);
+    answer.expect_error(503, UNMET);
+    assert_waited(took, 20_000);
+}
+
+#[test]
 fn a_malformed_preference_is_ignored() {
     let replica = Launch::new().start();
     for prefer in [

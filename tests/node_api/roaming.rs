@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::replica::{get, put};
 use crate::support::waiting::{PATIENCE, now};
-use crate::support::{Answer, Cluster, Request, V, always};
+use crate::support::{Answer, Cluster, Replica, Request, V, always};
 
 const KEYS: u64 = 5;
 const CLIENTS: usize = 4;
@@ -140,10 +140,7 @@ impl<'a> Client<'a> {
 
 /// Lets clients roam while `disturb` does what it does; the number of reads that were checked.
 fn roam(cluster: &mut Cluster, disturb: impl FnOnce(&mut Cluster)) -> u64 {
-    let ports: Vec<_> = cluster
-        .iter()
-        .map(super::support::replica::Replica::client_address)
-        .collect();
+    let ports: Vec<_> = cluster.iter().map(Replica::client_address).collect();
     let over = AtomicBool::new(false);
     let (ports, over) = (&ports[..], &over);
     thread::scope(|scope| {
