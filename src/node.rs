@@ -409,8 +409,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
         }
     };
     let listener = TcpListener::bind(listen).map_err(failed("TCP"))?;
-    let socket = Rc::new(UdpSocket::bind(listen).await.map_err(failed("UDP"))?);
-    let transport = HttpUdp::new(socket.clone(), peer_message_max(&settings));
+    let (socket, sender) = datagram_socket(listen).map_err(failed("UDP"))?;
+    let transport = HttpUdp::new(sender, peer_message_max(&settings));
     let world = World {
         transport: Rc::new(transport),
         wall: Arc::new(SystemClock),
@@ -451,7 +451,16 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     Ok(())
 }
 
-async fn receive_datagrams(socket: Rc<UdpSocket>, node: Rc<Node>) {
+/// The receiving and the sending end of one socket. The sending end is not tokio's, which would take a
+/// fresh socket for one that cannot be written to yet, and lose the first announcements.
+fn datagram_socket(listen: SocketAddr) -> std::io::Result<(UdpSocket, std::net::UdpSocket)> {
+    let sender = std::net::UdpSocket::bind(listen)?;
+    sender.set_nonblocking(true)?;
+    let receiver = UdpSocket::from_std(sender.try_clone()?)?;
+    Ok((receiver, sender))
+}
+
+async fn receive_datagrams(socket: UdpSocket, node: Rc<Node>) {
     let mut buffer = vec![0; DATAGRAM_MAX_BYTES];
     loop {
         match socket.recv_from(&mut buffer).await {

@@ -48,13 +48,15 @@ impl Address {
 impl TryFrom<SocketAddr> for Address {
     type Error = ParseIdError;
 
-    /// Refuses port 0, the unspecified address, and IPv6 scopes, none of which a peer can reach.
+    /// Refuses what is no single node that peers can reach: port 0, the unspecified address, multicast
+    /// and broadcast, IPv6 scopes.
     fn try_from(socket: SocketAddr) -> Result<Self, ParseIdError> {
         let plain = match socket {
-            SocketAddr::V4(_) => true,
+            SocketAddr::V4(v4) => !v4.ip().is_broadcast(),
             SocketAddr::V6(v6) => v6.scope_id() == 0 && v6.flowinfo() == 0,
         };
-        if plain && socket.port() != 0 && !socket.ip().is_unspecified() {
+        let one_node = !socket.ip().is_unspecified() && !socket.ip().is_multicast();
+        if plain && one_node && socket.port() != 0 {
             Ok(Self(socket))
         } else {
             Err(ParseIdError::new(&socket.to_string(), ADDRESS))
@@ -348,7 +350,16 @@ mod tests {
 
     #[test]
     fn second_spellings_and_unreachable_addresses_are_refused() {
-        for text in ["10.0.0.1:0", "0.0.0.0:80", "10.0.0.1", "host:80", ""] {
+        for text in [
+            "10.0.0.1:0",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+            "[ff02::1]:80",
+            "10.0.0.1",
+            "host:80",
+            "",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
         for text in ["0", "01", "A", "+1", ""] {

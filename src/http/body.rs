@@ -17,21 +17,31 @@ use super::answer::Problem;
 /// client that writes before it reads gets to see its 413.
 const DRAIN: usize = 4;
 
-/// Reads the whole body.
+/// And for at most this long.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Reads the whole body. `declared` is its length as the head has it, if it has.
 ///
 /// # Errors
-/// [`Problem::TooLarge`] past `limit` bytes, [`Problem::TooSlow`] after `timeout_ms`,
-/// [`Problem::BrokenOff`] when the connection or its framing broke.
+/// [`Problem::TooLarge`] past `limit` bytes, declared or read, [`Problem::TooSlow`] after
+/// `timeout_ms`, [`Problem::BrokenOff`] when the connection or its framing broke.
 pub(super) async fn read(
     payload: Payload,
+    declared: Option<u64>,
     limit: usize,
     timeout_ms: u64,
 ) -> Result<Bytes, Problem> {
-    let timeout = Duration::from_millis(timeout_ms);
-    match tokio::time::timeout(timeout, collect(payload, limit)).await {
-        Ok(body) => body,
-        Err(_) => Err(Problem::TooSlow),
+    let too_large = declared.is_some_and(|length| length > limit as u64);
+    let timeout = if too_large {
+        DRAIN_TIME
+    } else {
+        Duration::from_millis(timeout_ms)
+    };
+    let body = tokio::time::timeout(timeout, collect(payload, limit)).await;
+    if too_large {
+        return Err(Problem::TooLarge { limit });
     }
+    body.unwrap_or(Err(Problem::TooSlow))
 }
 
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {

@@ -12,7 +12,7 @@ mod operator;
 mod view;
 
 use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -104,7 +104,10 @@ async fn dispatch(
         Some(Route::Peer(_)) => gateway.peer_body_max(),
         _ => gateway.limits().body_max_bytes,
     };
-    let body = body::read(payload, limit, gateway.limits().client_timeout_ms).await?;
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse().ok());
+    let timeout_ms = gateway.limits().client_timeout_ms;
+    let body = body::read(payload, declared, limit, timeout_ms).await?;
     let route = route.ok_or(Problem::NoSuchRoute)?;
     match (route, request.method()) {
         (Route::Kvs { raw_key }, &(Method::GET | Method::PUT | Method::DELETE)) => {

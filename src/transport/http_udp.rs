@@ -2,14 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use awc::error::SendRequestError;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use tokio::net::UdpSocket;
 
 use super::{Call, CallError, PeerTransport};
 use crate::core::id::Address;
@@ -21,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(15);
 /// HTTP by awc and UDP by tokio.
 #[derive(Debug)]
 pub struct HttpUdp {
-    socket: Rc<UdpSocket>,
+    socket: UdpSocket,
     clients: RefCell<BTreeMap<Address, Client>>,
     answer_max_bytes: usize,
 }
@@ -36,8 +35,9 @@ impl std::fmt::Debug for Client {
 }
 
 impl HttpUdp {
-    /// Sends datagrams from `socket`; answers of more than `answer_max_bytes` are errors.
-    pub fn new(socket: Rc<UdpSocket>, answer_max_bytes: usize) -> Self {
+    /// Sends datagrams from `socket`, which does not block; answers of more than `answer_max_bytes`
+    /// are errors.
+    pub fn new(socket: UdpSocket, answer_max_bytes: usize) -> Self {
         Self {
             socket,
             clients: RefCell::default(),
@@ -96,7 +96,7 @@ impl PeerTransport for HttpUdp {
 
     fn datagram(&self, to: Address, bytes: Bytes) {
         // Datagrams may get lost; one that cannot be sent now is as good as lost.
-        if let Err(error) = self.socket.try_send_to(&bytes, to.socket()) {
+        if let Err(error) = self.socket.send_to(&bytes, to.socket()) {
             log::debug!("datagram to {to}: {error}");
         }
     }
