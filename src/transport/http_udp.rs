@@ -113,3 +113,22 @@ impl PeerTransport for HttpUdp {
 fn unreachable(error: SendRequestError) -> CallError {
     CallError::Unreachable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_datagram_of_a_fresh_socket_is_sent() {
+        actix_rt::System::new().block_on(async {
+            let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let to = Address::try_from(receiver.local_addr().unwrap()).unwrap();
+            let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+            sender.set_nonblocking(true).unwrap();
+            HttpUdp::new(sender, 1).datagram(to, Bytes::from_static(b"hello"));
+            let mut buffer = [0; 16];
+            let length = receiver.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"hello");
+        });
+    }
+}

@@ -80,6 +80,18 @@ fn a_body_far_beyond_the_limit_is_answered_before_all_of_it_has_come() {
     }
 }
 
+#[test]
+fn a_declared_length_over_the_limit_is_answered_without_the_body() {
+    let replica = Launch::new()
+        .settings(&[("body-max-bytes", "1000"), ("client-timeout-ms", "600000")])
+        .start();
+    let mut connection = replica.connect();
+    connection
+        .send(b"PUT /kvs/k HTTP/1.1\r\nHost: r\r\nContent-Length: 1001\r\n\r\n{")
+        .unwrap();
+    connection.answer().unwrap().expect_error(413, TOO_LARGE);
+}
+
 const KIB: usize = 1 << 10;
 
 /// Puts values until the store is full; the keys that are in.
