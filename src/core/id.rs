@@ -1,7 +1,8 @@
 //! Names: who a node is, which life of it, which map, which shard, which write.
 //!
 //! Every name has one text form (used in metadata and logs), parsed strictly: what does not
-//! print back to the same text is refused, so that two spellings never name one thing.
+//! print back to the same text is refused, so that two spellings never name one thing. An address
+//! on its own is the exception, since people write it: any spelling of IP and port is taken.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -168,13 +169,17 @@ impl FromStr for Origin {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let (address, incarnation) = text
-            .rsplit_once('@')
-            .ok_or_else(|| ParseIdError::new(text, "an origin ADDRESS@INCARNATION"))?;
-        Ok(Self {
+        let error = || ParseIdError::new(text, "an origin ADDRESS@INCARNATION");
+        let (address, incarnation) = text.rsplit_once('@').ok_or_else(error)?;
+        let parsed = Self {
             address: address.parse()?,
             incarnation: incarnation.parse()?,
-        })
+        };
+        if parsed.to_string() == text {
+            Ok(parsed)
+        } else {
+            Err(error())
+        }
     }
 }
 
