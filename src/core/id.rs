@@ -107,12 +107,28 @@ impl<'de> Deserialize<'de> for Address {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
+#[serde(try_from = "u64")]
 pub struct Incarnation(u64);
+
+impl TryFrom<u64> for Incarnation {
+    type Error = ParseIdError;
+
+    /// Refuses what no start can have made, so that every life has later ones.
+    fn try_from(value: u64) -> Result<Self, ParseIdError> {
+        let made = value >> Self::RANDOM_BITS < Self::WALL_MS_END;
+        made.then_some(Self(value))
+            .ok_or_else(|| ParseIdError::new(&format!("{value:x}"), INCARNATION))
+    }
+}
+
+const INCARNATION: &str = "an incarnation in lower-case hexadecimal";
 
 impl Incarnation {
     /// No life of that node is known.
     pub const UNKNOWN: Self = Self(0);
     const RANDOM_BITS: u32 = 12;
+    /// No wall clock shows this (year 73,000).
+    const WALL_MS_END: u64 = 1 << 51;
 
     /// The life that starts now: `wall_ms` since the Unix epoch (below 2^51) and any `random` bits.
     pub fn starting(wall_ms: u64, random: u64) -> Self {
@@ -137,10 +153,10 @@ impl FromStr for Incarnation {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError::new(text, "an incarnation in lower-case hexadecimal");
+        let error = || ParseIdError::new(text, INCARNATION);
         let value = u64::from_str_radix(text, 16).map_err(|_| error())?;
         if value != 0 && format!("{value:x}") == text {
-            Ok(Self(value))
+            Self::try_from(value)
         } else {
             Err(error())
         }
