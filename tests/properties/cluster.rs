@@ -110,7 +110,7 @@ impl Replica {
 }
 
 /// Something happens. Numbers are taken modulo what there is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     /// A client writes, or deletes, a key at a replica whose wall clock shows this.
     Write {
@@ -227,9 +227,10 @@ impl Cluster {
         if replica.state.unmet(metadata).is_some() {
             return;
         }
-        let content = match delete {
-            true => Content::Tombstone,
-            false => Content::Value(Value::new(&wall_ms.to_string()).unwrap()),
+        let content = if delete {
+            Content::Tombstone
+        } else {
+            Content::Value(Value::new(&wall_ms.to_string()).unwrap())
         };
         let key = Key::new(&format!("k{key}")).unwrap();
         let write = replica.state.write(key, content, metadata, wall_ms);
