@@ -30,9 +30,13 @@ pub enum Relation {
 #[serde(try_from = "Vec<(Origin, u64)>")]
 pub struct Clock(Vec<(Origin, u64)>);
 
-/// A clock on the wire that is not in its one canonical form (sorted, no doubles, no zeros).
+/// A clock on the wire that is not in its one canonical form (sorted, no doubles, no zeros, no counter
+/// that nobody can have reached).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a clock is not sorted by origin with counters from 1")]
+#[error(
+    "a clock is not sorted by origin with counters from 1 to {}",
+    Clock::COUNTER_MAX
+)]
 pub struct NotCanonical;
 
 impl TryFrom<Vec<(Origin, u64)>> for Clock {
@@ -40,14 +44,18 @@ impl TryFrom<Vec<(Origin, u64)>> for Clock {
 
     fn try_from(entries: Vec<(Origin, u64)>) -> Result<Self, NotCanonical> {
         let sorted = entries.is_sorted_by(|a, b| a.0 < b.0);
-        let positive = entries.iter().all(|(_, counter)| *counter > 0);
-        (sorted && positive)
+        let counted = |(_, counter): &(Origin, u64)| (1..=Self::COUNTER_MAX).contains(counter);
+        (sorted && entries.iter().all(counted))
             .then_some(Self(entries))
             .ok_or(NotCanonical)
     }
 }
 
 impl Clock {
+    /// A clock that arrives with more than this is refused: nobody has written so often, and there
+    /// must be a next counter after every one that is covered.
+    pub const COUNTER_MAX: u64 = 1 << 60;
+
     /// Covers nothing.
     pub const fn new() -> Self {
         Self(Vec::new())

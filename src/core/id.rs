@@ -1,7 +1,8 @@
 //! Names: who a node is, which life of it, which map, which shard, which write.
 //!
 //! Every name has one text form (used in metadata and logs), parsed strictly: what does not
-//! print back to the same text is refused, so that two spellings never name one thing.
+//! print back to the same text is refused, so that two spellings never name one thing. An address
+//! on its own is the exception, since people write it: any spelling of IP and port is taken.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -108,12 +109,28 @@ impl<'de> Deserialize<'de> for Address {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
+#[serde(try_from = "u64")]
 pub struct Incarnation(u64);
+
+impl TryFrom<u64> for Incarnation {
+    type Error = ParseIdError;
+
+    /// Refuses what no start can have made, so that every life has later ones.
+    fn try_from(value: u64) -> Result<Self, ParseIdError> {
+        let made = value >> Self::RANDOM_BITS < Self::WALL_MS_END;
+        made.then_some(Self(value))
+            .ok_or_else(|| ParseIdError::new(&format!("{value:x}"), INCARNATION))
+    }
+}
+
+const INCARNATION: &str = "an incarnation in lower-case hexadecimal";
 
 impl Incarnation {
     /// No life of that node is known.
     pub const UNKNOWN: Self = Self(0);
     const RANDOM_BITS: u32 = 12;
+    /// No wall clock shows this (year 73,000).
+    const WALL_MS_END: u64 = 1 << 51;
 
     /// The life that starts now: `wall_ms` since the Unix epoch (below 2^51) and any `random` bits.
     pub fn starting(wall_ms: u64, random: u64) -> Self {
@@ -138,10 +155,10 @@ impl FromStr for Incarnation {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError::new(text, "an incarnation in lower-case hexadecimal");
+        let error = || ParseIdError::new(text, INCARNATION);
         let value = u64::from_str_radix(text, 16).map_err(|_| error())?;
         if value != 0 && format!("{value:x}") == text {
-            Ok(Self(value))
+            Self::try_from(value)
         } else {
             Err(error())
         }
@@ -170,13 +187,17 @@ impl FromStr for Origin {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let (address, incarnation) = text
-            .rsplit_once('@')
-            .ok_or_else(|| ParseIdError::new(text, "an origin ADDRESS@INCARNATION"))?;
-        Ok(Self {
+        let error = || ParseIdError::new(text, "an origin ADDRESS@INCARNATION");
+        let (address, incarnation) = text.rsplit_once('@').ok_or_else(error)?;
+        let parsed = Self {
             address: address.parse()?,
             incarnation: incarnation.parse()?,
-        })
+        };
+        if parsed.to_string() == text {
+            Ok(parsed)
+        } else {
+            Err(error())
+        }
     }
 }
 

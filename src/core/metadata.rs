@@ -37,9 +37,6 @@ pub struct Metadata {
 pub struct Malformed(String);
 
 impl Metadata {
-    /// Wall-clock milliseconds above this (year 37,000) are no time that a replica ever gave out.
-    const MS_MAX: u64 = 1 << 50;
-
     /// Reads the JSON form.
     ///
     /// # Errors
@@ -116,11 +113,8 @@ struct Pairs<V>(Vec<(String, V)>);
 
 impl Form {
     fn check(self) -> Result<Metadata, Malformed> {
-        let (ms, count) = self.stamp.unwrap_or_default();
-        if ms > Metadata::MS_MAX {
-            return Err(Malformed(format!("stamp {ms} is no time")));
-        }
-        let time = HlcTime { ms, count };
+        let stamp = self.stamp.unwrap_or_default();
+        let time = HlcTime::try_from(stamp).map_err(|e| Malformed(e.to_string()))?;
         let groups = self.clocks.map_or_else(Vec::new, |pairs| pairs.0);
         let clocks: Result<Vec<_>, Malformed> = groups.into_iter().map(group).collect();
         let mut clocks = clocks?;

@@ -13,6 +13,7 @@ use super::id::Origin;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
+#[serde(try_from = "(u64, u32)", into = "(u64, u32)")]
 pub struct HlcTime {
     /// Wall-clock milliseconds since the Unix epoch.
     pub ms: u64,
@@ -20,7 +21,34 @@ pub struct HlcTime {
     pub count: u32,
 }
 
+/// A time that no replica ever gave out; what it came with changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stamp {0} is no time")]
+pub struct NoTime(u64);
+
+impl TryFrom<(u64, u32)> for HlcTime {
+    type Error = NoTime;
+
+    /// Refuses milliseconds above [`HlcTime::MS_MAX`]: taken over, they would carry every clock of the
+    /// cluster to the end of time.
+    fn try_from((ms, count): (u64, u32)) -> Result<Self, NoTime> {
+        if ms > Self::MS_MAX {
+            Err(NoTime(ms))
+        } else {
+            Ok(Self { ms, count })
+        }
+    }
+}
+
+impl From<HlcTime> for (u64, u32) {
+    fn from(time: HlcTime) -> Self {
+        (time.ms, time.count)
+    }
+}
+
 impl HlcTime {
+    /// Wall-clock milliseconds of the year 37,000: no reading that arrives is later.
+    pub const MS_MAX: u64 = 1 << 50;
     /// Before every write.
     pub const ZERO: Self = Self { ms: 0, count: 0 };
 

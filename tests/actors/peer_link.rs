@@ -34,7 +34,7 @@ use causet::time::Uptime;
 use causet::transport::{Call, CallError, PeerTransport};
 
 use crate::fixtures::{DOMAIN, address, batch, digest, dots, origin, write};
-use crate::support::{Mailbox, Probe, Told, answered, pass, probe_of_many, sum_of_messages};
+use crate::support::{Mailbox, Told, answered, pass, probe_of_many, sum_of_messages};
 
 sum_of_messages! {
     /// What causality is told, in one order.
@@ -149,8 +149,6 @@ struct Stage {
     peer: Peer,
     causality: Told<ToCausality>,
     metrics: Metrics,
-    /// Keeps the probe's mailbox.
-    to_causality: Mailbox<Probe<ToCausality>>,
 }
 
 impl Stage {
@@ -177,7 +175,6 @@ impl Stage {
             peer,
             causality,
             metrics,
-            to_causality,
         };
         stage.connect();
         stage

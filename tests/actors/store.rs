@@ -271,10 +271,7 @@ fn the_limit_is_reported_once_for_each_crossing() {
         stage.apply(vec![one(5, "d")]);
         pass(1).await;
         assert_eq!(full(&stage), [true]);
-        assert_eq!(
-            stage.metrics.store_bytes.get(),
-            i64::try_from(4 * WEIGHT).unwrap()
-        );
+        assert_eq!(stage.metrics.store_bytes.get(), 4 * WEIGHT.cast_signed());
     });
 }
 

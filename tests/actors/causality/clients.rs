@@ -90,6 +90,36 @@ fn a_parked_request_is_refused_at_its_deadline() {
 }
 
 #[test]
+fn each_parked_request_is_refused_at_its_own_deadline() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        let waits = [500, 100, 300, 200, 400];
+        let mut reads = waits.map(|wait_ms| stage.get(metadata(&[(1, 1)]), wait_ms));
+        for now in (50..=550).step_by(100) {
+            pass(if now == 50 { 50 } else { 100 }).await;
+            for (read, wait_ms) in reads.iter_mut().zip(waits) {
+                let due = (wait_ms..wait_ms + 100).contains(&now);
+                assert_eq!(answered(read).is_some(), due, "{wait_ms} at {now}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_parked_write_of_a_client_that_has_gone_is_not_made() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        let gone = stage.request(put_k(), metadata(&[(1, 1)]), Some(1_000));
+        let _stays = stage.request(put_k(), metadata(&[(1, 1)]), Some(1_000));
+        pass(1).await;
+        drop(gone);
+        stage.push(vec![write(1, 1, &[])]).await;
+        pass(1).await;
+        assert_eq!(stage.applied(), [dot(1, 1), dot(9, 1)]);
+    });
+}
+
+#[test]
 fn a_client_cannot_be_parked_for_longer_than_the_cap() {
     in_virtual_time(async {
         let stage = Stage::serving().await;

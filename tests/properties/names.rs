@@ -1,0 +1,125 @@
+//! Random names, clocks, values and writes, from small sets, so that they meet.
+
+use std::sync::Arc;
+
+use causet::core::clock::{Clock, Clocks};
+use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::metadata::Metadata;
+use causet::core::stamp::HlcTime;
+use causet::core::write::{Content, Value, Version, Write};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+pub(crate) fn address(n: u8) -> Address {
+    format!("10.0.0.{}:8090", n + 1).parse().unwrap()
+}
+
+pub(crate) fn life(n: u8) -> Incarnation {
+    Incarnation::starting(1_000 + u64::from(n), u64::from(n))
+}
+
+/// The first life of node `n`.
+pub(crate) fn origin(n: u8) -> Origin {
+    Origin {
+        address: address(n),
+        incarnation: life(0),
+    }
+}
+
+pub(crate) fn any_address() -> impl Strategy<Value = Address> {
+    prop_oneof![
+        (0_u8..4).prop_map(address),
+        (0_u8..4).prop_map(|n| format!("[fe80::{n}]:9000").parse().unwrap()),
+    ]
+}
+
+pub(crate) fn any_origin() -> impl Strategy<Value = Origin> {
+    (any_address(), 0_u8..3).prop_map(|(address, n)| Origin {
+        address,
+        incarnation: life(n),
+    })
+}
+
+pub(crate) fn any_domain() -> impl Strategy<Value = Domain> {
+    let made = (1_u64..3, 0_u64..3, any_address()).prop_map(|(epoch, stamp, maker)| MapId {
+        epoch,
+        stamp,
+        maker: Some(maker),
+    });
+    let derived = (0_u64..3).prop_map(|epoch| MapId {
+        epoch,
+        ..MapId::IMPLICIT
+    });
+    let map = prop_oneof![derived, made];
+    (map, 0_u32..3).prop_map(|(map, shard)| Domain {
+        map,
+        shard: ShardId(shard),
+    })
+}
+
+pub(crate) fn any_clock() -> impl Strategy<Value = Clock> {
+    vec((any_origin(), 0_u64..5), 0..7).prop_map(Clock::from_iter)
+}
+
+pub(crate) fn any_clocks() -> impl Strategy<Value = Clocks> {
+    vec((any_domain(), any_origin(), 1_u64..5), 0..9).prop_map(|entries| {
+        let mut clocks = Clocks::new();
+        for (domain, origin, counter) in entries {
+            clocks.cover(domain, Dot { origin, counter });
+        }
+        clocks
+    })
+}
+
+pub(crate) fn any_time() -> impl Strategy<Value = HlcTime> {
+    (1_u64..1 << 50, any::<u32>()).prop_map(|(ms, count)| HlcTime { ms, count })
+}
+
+pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
+    (any_time(), any_clocks()).prop_map(|(time, clocks)| Metadata {
+        time,
+        clocks: Arc::new(clocks),
+    })
+}
+
+/// Any JSON text, a few levels deep.
+pub(crate) fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        ".{0,8}".prop_map(serde_json::Value::from),
+    ];
+    let json = leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            proptest::collection::hash_map(".{0,4}", inner, 0..4)
+                .prop_map(|map| map.into_iter().collect()),
+        ]
+    });
+    json.prop_map(|json| json.to_string())
+}
+
+pub(crate) fn any_content() -> impl Strategy<Value = Content> {
+    let value = any_json().prop_map(|json| Content::Value(Value::new(&json).unwrap()));
+    prop_oneof![value, Just(Content::Tombstone)]
+}
+
+pub(crate) fn any_key() -> impl Strategy<Value = Key> {
+    ".{1,50}".prop_map(|text| Key::new(&text).unwrap())
+}
+
+pub(crate) fn any_write() -> impl Strategy<Value = Write> {
+    let dot = (any_origin(), 1_u64..9);
+    (any_key(), dot, any_time(), any_clocks(), any_content()).prop_map(
+        |(key, (origin, counter), time, deps, content)| Write {
+            key,
+            version: Arc::new(Version {
+                dot: Dot { origin, counter },
+                time,
+                deps: Arc::new(deps),
+                content,
+            }),
+        },
+    )
+}

@@ -1,0 +1,356 @@
+//! No bytes from outside make a parser panic, and what it takes means one thing only.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use causet::core::clock::{Clock, Clocks};
+use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::join::Cut;
+use causet::core::metadata::Metadata;
+use causet::core::stamp::HlcTime;
+use causet::core::swim::{Datagram, Identity, Swim, Timing};
+use causet::core::view::Removal;
+use causet::core::wire::{
+    self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest, PushAnswer,
+    Status,
+};
+use causet::core::write::{Content, Value, Write};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cluster::{DOMAIN, Replica};
+use crate::names::{
+    address, any_clock, any_domain, any_metadata, any_origin, any_time, any_write, life,
+};
+
+/// What is taken prints back to the same text.
+fn is_strict<T: FromStr + Display>(text: &str) -> Result<(), TestCaseError> {
+    if let Ok(name) = text.parse::<T>() {
+        prop_assert_eq!(name.to_string(), text);
+    }
+    Ok(())
+}
+
+/// What is taken survives being passed on.
+fn passes_on<M>(bytes: &[u8]) -> Result<(), TestCaseError>
+where
+    M: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    if let Ok(message) = wire::decode::<M>(bytes) {
+        prop_assert_eq!(wire::decode::<M>(&wire::encode(&message)), Ok(message));
+    }
+    Ok(())
+}
+
+fn every_message(bytes: &[u8]) -> Result<(), TestCaseError> {
+    passes_on::<Heartbeat>(bytes)?;
+    passes_on::<HeartbeatAnswer>(bytes)?;
+    passes_on::<Batch>(bytes)?;
+    passes_on::<PushAnswer>(bytes)?;
+    passes_on::<JoinRequest>(bytes)?;
+    passes_on::<JoinAnswer>(bytes)?;
+    passes_on::<Digest>(bytes)?;
+    passes_on::<Write>(bytes)?;
+    passes_on::<Clock>(bytes)?;
+    passes_on::<Clocks>(bytes)?;
+    passes_on::<Removal>(bytes)?;
+    if let Ok(batch) = wire::decode::<Batch>(bytes) {
+        let _ = batch.check();
+    }
+    Ok(())
+}
+
+/// Bytes that were well-formed before a few of them changed, went or were added.
+fn damaged(mut bytes: Vec<u8>, damage: &[(Index, u8, u8)]) -> Vec<u8> {
+    for (at, what, byte) in damage {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = at.index(bytes.len());
+        match what % 4 {
+            0 => bytes[at] = *byte,
+            1 => bytes[at] ^= 1 << (byte % 8),
+            2 => drop(bytes.remove(at)),
+            _ => bytes.insert(at, *byte),
+        }
+    }
+    bytes
+}
+
+fn any_damage() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
+    vec(any::<(Index, u8, u8)>(), 1..4)
+}
+
+fn any_digest() -> impl Strategy<Value = Digest> {
+    let flags = any::<(bool, bool)>();
+    (any_origin(), any_domain(), any_clock(), any_time(), flags).prop_map(
+        |(from, domain, clock, promise, (pushing, admits))| Digest {
+            from,
+            domain,
+            clock,
+            promise,
+            status: Status::Serving,
+            pushing,
+            admits,
+        },
+    )
+}
+
+/// The bytes of some message between replicas.
+fn any_message() -> impl Strategy<Value = Vec<u8>> {
+    let heartbeat = any_digest().prop_map(|digest| Heartbeat {
+        digest,
+        removals: Vec::new(),
+    });
+    let batch = (any_origin(), any_domain(), vec(any_write(), 1..3));
+    let batch = batch.prop_map(|(from, domain, writes)| Batch {
+        from,
+        domain,
+        writes,
+    });
+    let request = (any_origin(), any_domain(), any_clock(), any::<(u64, u32)>());
+    let request = request.prop_map(|(from, domain, clock, (session, page))| JoinRequest {
+        from,
+        domain,
+        clock,
+        session,
+        page,
+    });
+    let page = (
+        any_origin(),
+        any_clock(),
+        any_time(),
+        vec(any_write(), 0..3),
+        any::<bool>(),
+    );
+    let page = page.prop_map(|(from, clock, time, writes, last)| {
+        JoinAnswer::Page(JoinPage {
+            from,
+            clock,
+            time,
+            writes,
+            last,
+        })
+    });
+    prop_oneof![
+        heartbeat.prop_map(|m| wire::encode(&m)),
+        any_digest().prop_map(|m| wire::encode(&HeartbeatAnswer::Digest(m))),
+        batch.prop_map(|m| wire::encode(&m)),
+        request.prop_map(|m| wire::encode(&m)),
+        page.prop_map(|m| wire::encode(&m)),
+    ]
+}
+
+/// A SWIM datagram with a few members in it.
+fn datagram() -> Vec<u8> {
+    let timing = Timing {
+        probe_period_ms: 250,
+        probe_rtt_ms: 80,
+        suspicion_ms: 1_000,
+    };
+    let swim = |n| {
+        Swim::new(
+            Identity::new(address(n), life(n)),
+            timing,
+            ChaCha8Rng::seed_from_u64(1),
+        )
+    };
+    let (mut newcomer, mut member) = (swim(0), swim(1));
+    newcomer.announce(member.identity(), 0);
+    let mut answers = Vec::new();
+    for (_, bytes) in newcomer.take_datagrams() {
+        member
+            .receive(&Datagram::parse(&bytes).unwrap(), 1)
+            .unwrap();
+        answers.extend(member.take_datagrams());
+    }
+    let longest = answers
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .max_by_key(bytes::Bytes::len);
+    longest.expect("an answer").to_vec()
+}
+
+fn any_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ".{0,30}",
+        "[0-9a-f:.@/s\\[\\]+-]{0,40}",
+        "[0-9]{0,2}(\\.[0-9]{1,3}){0,2}(\\.0{0,1}[0-9]{1,3}){3}:0{0,1}[0-9]{1,5}(@0{0,1}[0-9a-f]{1,16})?(/s0{0,1}[0-9]{1,3})?",
+        "\\[(0{0,4}[0-9a-f]{0,4}:){1,7}:[0-9a-f]{0,4}\\]:[0-9]{1,5}(@[0-9a-f]{1,8})?",
+        any_origin().prop_map(|origin| origin.to_string()),
+        any_domain().prop_map(|domain| domain.to_string()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_message_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        every_message(&bytes)?;
+        every_message(&[&[wire::PROTOCOL][..], &bytes].concat())?;
+        let _ = Datagram::parse(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_message_is_a_message_or_refused(
+        bytes in any_message(), damage in any_damage(),
+    ) {
+        every_message(&bytes)?;
+        every_message(&damaged(bytes, &damage))?;
+    }
+
+    #[test]
+    fn a_damaged_datagram_is_a_datagram_or_refused(damage in any_damage()) {
+        let whole = datagram();
+        prop_assert!(Datagram::parse(&whole).is_ok());
+        let _ = Datagram::parse(&damaged(whole, &damage));
+    }
+
+    #[test]
+    fn a_name_has_one_spelling(text in any_name()) {
+        is_strict::<Incarnation>(&text)?;
+        is_strict::<Origin>(&text)?;
+        is_strict::<MapId>(&text)?;
+        is_strict::<ShardId>(&text)?;
+        is_strict::<Domain>(&text)?;
+    }
+
+    #[test]
+    fn an_address_prints_back_to_itself(text in any_name()) {
+        if let Ok(address) = text.parse::<Address>() {
+            prop_assert_eq!(address.to_string().parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn any_text_is_metadata_or_refused(text in ".{0,80}") {
+        if let Ok(metadata) = Metadata::from_json(&text) {
+            prop_assert_eq!(Metadata::from_json(&metadata.to_json()), Ok(metadata));
+        }
+    }
+
+    #[test]
+    fn damaged_metadata_is_metadata_or_refused(
+        metadata in any_metadata(), damage in any_damage(),
+    ) {
+        let bytes = damaged(metadata.to_json().into_bytes(), &damage);
+        let text = String::from_utf8_lossy(&bytes);
+        if let Ok(metadata) = Metadata::from_json(&text) {
+            prop_assert_eq!(Metadata::from_json(&metadata.to_json()), Ok(metadata));
+        }
+    }
+
+    #[test]
+    fn a_key_is_any_text_of_1_to_50_characters(text in ".{0,60}") {
+        let fits = (1..=50).contains(&text.chars().count());
+        prop_assert_eq!(Key::new(&text).is_some(), fits);
+    }
+
+    #[test]
+    fn any_text_is_a_value_or_too_deep(text in "[\\[\\]{}\"\\\\,:a1 ]{0,300}") {
+        if let Some(value) = Value::new(&text) {
+            prop_assert_eq!(value.json(), text);
+        }
+    }
+}
+
+/// Numbers at the edges of what fits.
+fn wild() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        1_u64..4,
+        Just(u64::MAX),
+        Just(u64::MAX - 1),
+        Just(1 << 63),
+        any::<u64>(),
+    ]
+}
+
+/// A life that only a broken or forged message names. Lives have no constructor for these.
+fn wild_life(number: u64) -> Incarnation {
+    Incarnation::starting(number >> 12, number)
+}
+
+fn wild_origin() -> impl Strategy<Value = Origin> {
+    (0_u8..3, wild()).prop_map(|(n, number)| Origin {
+        address: address(n),
+        incarnation: wild_life(number),
+    })
+}
+
+fn wild_clock() -> impl Strategy<Value = Clock> {
+    vec((wild_origin(), wild()), 0..3).prop_map(Clock::from_iter)
+}
+
+fn wild_write() -> impl Strategy<Value = Write> {
+    let time = (wild(), prop_oneof![Just(u32::MAX), any::<u32>()]);
+    let time = time.prop_map(|(ms, count)| HlcTime { ms, count });
+    (wild_origin(), wild(), time, any_write()).prop_map(|(origin, counter, time, mut write)| {
+        let version = Arc::make_mut(&mut write.version);
+        version.dot = Dot { origin, counter };
+        version.time = time;
+        write
+    })
+}
+
+fn wild_page() -> impl Strategy<Value = JoinPage> {
+    let writes = vec(wild_write(), 0..3);
+    (wild_origin(), wild_clock(), writes, wild()).prop_map(|(from, clock, writes, ms)| JoinPage {
+        from,
+        clock,
+        time: HlcTime {
+            ms,
+            count: u32::MAX,
+        },
+        writes,
+        last: true,
+    })
+}
+
+/// The message as it arrives, if it is one.
+fn received<M: Serialize + DeserializeOwned>(message: &M) -> Option<M> {
+    wire::decode(&wire::encode(message)).ok()
+}
+
+proptest! {
+    /// Whatever numbers a peer sends, this node goes on writing, under a life later than any named.
+    #[test]
+    fn no_number_that_a_peer_can_send_breaks_a_replica(
+        pages in vec(wild_page(), 1..3),
+        pushed in vec(wild_write(), 1..3),
+        asked in wild_clock(),
+        life in wild(),
+    ) {
+        let mut replica = Replica::new(0);
+        for page in pages.iter().filter_map(received) {
+            let JoinPage { from, clock, time, writes, .. } = page;
+            replica.join(Cut { from, clock, time, writes });
+        }
+        for write in pushed.iter().filter_map(received) {
+            replica.deliver(vec![write]);
+        }
+        if let Some(asked) = received(&asked) {
+            replica.store.difference(&asked);
+        }
+        if let Some(incarnation) = received(&wild_life(life)) {
+            replica.state.learn_life(Origin { incarnation, ..replica.state.origin() });
+        }
+        replica.state.promise(5);
+        if replica.state.is_outlived(replica.state.origin()) {
+            replica.state.renew(5, u64::MAX);
+        }
+        prop_assert!(!replica.state.is_outlived(replica.state.origin()));
+        let key = Key::new("k").unwrap();
+        let mut metadata = Metadata::default();
+        for _ in 0..2 {
+            let key = key.clone();
+            let write = replica.state.write(key, Content::Tombstone, &metadata, 5);
+            metadata.observe(DOMAIN, &write.version);
+            prop_assert_eq!(Metadata::from_json(&metadata.to_json()), Ok(metadata.clone()));
+        }
+    }
+}
