@@ -235,7 +235,8 @@ impl Gateway {
         latency.observe(took.as_secs_f64());
     }
 
-    pub(super) fn metrics_text(&self) -> String {
+    /// Everything that is counted, in Prometheus text.
+    pub fn metrics_text(&self) -> String {
         self.metrics.to_text()
     }
 }

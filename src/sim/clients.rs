@@ -1,0 +1,224 @@
+//! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
+//! written down for the checkers.
+
+use crate::checker::{self, Absence, OperationId};
+use crate::core::id::{Dot, Key};
+use crate::core::metadata::Metadata;
+use crate::core::write::{Content, Value};
+use crate::http::gateway::Gateway;
+use crate::messages::causality::{self, Outcome, Seen};
+
+use super::plan::{Action, CLIENTS, Lineage, Request};
+
+/// Metadata, and the operations whose answers it was made of.
+#[derive(Debug, Clone, Default)]
+struct Observed {
+    metadata: Metadata,
+    by: Vec<OperationId>,
+}
+
+/// All clients and everything that they have done.
+#[derive(Debug)]
+pub struct Clients {
+    newest: Vec<Observed>,
+    handed_out: Vec<Observed>,
+    operations: Vec<checker::Operation>,
+    /// By operation: the write that it made.
+    dots: Vec<Option<Dot>>,
+    /// Requests that were parked and then done.
+    waited: u64,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Sent {
+    id: usize,
+    client: usize,
+    at_ms: u64,
+    observed: Observed,
+    operation: causality::Operation,
+    wait_ms: Option<u64>,
+}
+
+/// The text of a key, by its number.
+pub fn key_name(number: u32) -> String {
+    format!("k{number}")
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            newest: vec![Observed::default(); CLIENTS],
+            handed_out: Vec::new(),
+            operations: Vec::new(),
+            dots: Vec::new(),
+            waited: 0,
+        }
+    }
+}
+
+impl Clients {
+    /// Writes down that a request goes out.
+    pub fn send(&mut self, request: &Request, now_ms: u64) -> Sent {
+        let observed = self.observed(request);
+        let id = self.operations.len();
+        let value = format!("\"v{id}\"");
+        let key = key_name(request.key);
+        let (action, operation) = actions(request.action, &key, &value);
+        let outcome = checker::Outcome::Unknown;
+        let mut record = checker::Operation::new(id as u64, &key, action, outcome);
+        record.client = format!("c{}", request.client);
+        record.replica = format!("n{}", request.node);
+        record.start_ms = now_ms;
+        record.parents.clone_from(&observed.by);
+        record.metadata = observed.metadata.to_json();
+        self.operations.push(record);
+        self.dots.push(None);
+        Sent {
+            id,
+            client: request.client,
+            at_ms: now_ms,
+            observed,
+            operation,
+            wait_ms: request.wait_s.map(|seconds| seconds * 1_000),
+        }
+    }
+
+    fn observed(&self, request: &Request) -> Observed {
+        let own = &self.newest[request.client];
+        match request.lineage {
+            Lineage::Own => own.clone(),
+            Lineage::Fresh => Observed::default(),
+            Lineage::HandedOver(other) => self.newest[other].clone(),
+            Lineage::Merged(other) => merged(own, &self.newest[other]),
+            Lineage::Repeated(n) if self.handed_out.is_empty() => {
+                debug_assert!(n < usize::MAX);
+                Observed::default()
+            }
+            Lineage::Repeated(n) => self.handed_out[n % self.handed_out.len()].clone(),
+        }
+    }
+
+    /// Writes down what came of a request; `None` if no answer came.
+    pub fn answered(&mut self, sent: Sent, outcome: Option<Outcome>, now_ms: u64) {
+        let Some(outcome) = outcome else {
+            return;
+        };
+        let (recorded, seen) = recorded(&sent.operation, outcome);
+        let record = &mut self.operations[sent.id];
+        record.end_ms = Some(now_ms);
+        record.outcome = recorded;
+        if matches!(record.outcome, checker::Outcome::Acknowledged { .. }) {
+            self.dots[sent.id] = seen.as_ref().map(|seen| seen.version.dot);
+        }
+        let given = record.outcome.gives_metadata();
+        self.waited += u64::from(given && now_ms > sent.at_ms + 100);
+        if given {
+            let mut metadata = sent.observed.metadata;
+            if let Some(seen) = seen {
+                metadata.observe(seen.domain, &seen.version);
+            }
+            let by = vec![OperationId(sent.id as u64)];
+            let observed = Observed { metadata, by };
+            self.newest[sent.client] = observed.clone();
+            self.handed_out.push(observed);
+        }
+    }
+
+    /// Every metadata that was ever given to a client.
+    pub fn handed_out(&self) -> impl Iterator<Item = &Metadata> {
+        self.handed_out.iter().map(|observed| &observed.metadata)
+    }
+
+    /// The acknowledged writes: which operation made which.
+    pub fn acknowledged(&self) -> impl Iterator<Item = (OperationId, Dot)> + '_ {
+        let made = self.dots.iter().enumerate();
+        made.filter_map(|(id, dot)| Some((OperationId(id as u64), (*dot)?)))
+    }
+
+    /// Everything that they have done, in the order of the requests.
+    pub fn operations(&self) -> &[checker::Operation] {
+        &self.operations
+    }
+
+    /// Requests that were done after having been parked.
+    pub fn waited(&self) -> u64 {
+        self.waited
+    }
+}
+
+fn merged(one: &Observed, other: &Observed) -> Observed {
+    let mut both = one.clone();
+    both.metadata.merge(&other.metadata);
+    both.by.extend(&other.by);
+    both.by.sort_unstable();
+    both.by.dedup();
+    both
+}
+
+fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causality::Operation) {
+    let at = Key::new(key).expect("a short name is a key");
+    match action {
+        Action::Put => {
+            let written = Value::new(value).expect("a string is not nested");
+            let put = causality::Operation::Put {
+                key: at,
+                value: written,
+            };
+            let value = value.to_owned();
+            (checker::Action::Put { value }, put)
+        }
+        Action::Get => (
+            checker::Action::Get,
+            causality::Operation::Get { key: at },
+        ),
+        Action::Delete => (
+            checker::Action::Delete,
+            causality::Operation::Delete { key: at },
+        ),
+    }
+}
+
+/// What the checkers are told, and what the client has seen by it.
+fn recorded(
+    operation: &causality::Operation,
+    outcome: Outcome,
+) -> (checker::Outcome, Option<Seen>) {
+    match outcome {
+        Outcome::Created(seen) | Outcome::Replaced(seen) | Outcome::Deleted(seen) => {
+            (acknowledged(&seen), Some(seen))
+        }
+        Outcome::Found(seen) => {
+            let value = match &seen.version.content {
+                Content::Value(value) => value.json().to_owned(),
+                Content::Tombstone => "a tombstone".to_owned(),
+            };
+            (checker::Outcome::Found { value }, Some(seen))
+        }
+        // A delete that another one came before, after it was found to be one, is a write all the same.
+        Outcome::Absent(Some(seen)) if seen.own && is_delete(operation) => {
+            (acknowledged(&seen), Some(seen))
+        }
+        Outcome::Absent(seen) => {
+            let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
+            let absence = seen.as_ref().map_or(Absence::Initial, by);
+            (checker::Outcome::Absent(absence), seen)
+        }
+        Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
+    }
+}
+
+fn is_delete(operation: &causality::Operation) -> bool {
+    matches!(operation, causality::Operation::Delete { .. })
+}
+
+fn acknowledged(seen: &Seen) -> checker::Outcome {
+    let identity = Some(seen.version.dot.to_string());
+    checker::Outcome::Acknowledged { identity }
+}
+
+/// Asks a node, over a way that takes some time.
+pub async fn ask(gateway: Gateway, sent: &Sent) -> Option<Outcome> {
+    let (operation, metadata) = (sent.operation.clone(), sent.observed.metadata.clone());
+    gateway.request(operation, metadata, sent.wait_ms).await
+}

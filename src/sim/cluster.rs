@@ -1,0 +1,115 @@
+//! The nodes of a simulation: started, crashed, stopped, set back.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::clock::SkewedClock;
+use super::network::Network;
+use super::plan::Shape;
+use crate::config::Settings;
+use crate::core::id::Address;
+use crate::http::gateway::Gateway;
+use crate::messages::causality::DigestReport;
+use crate::node::{Node, World};
+
+/// A cluster on a network of its own.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its network.
+    pub network: Network,
+    /// Its nodes' addresses, in ascending order. A node is named by its place here.
+    pub addresses: Vec<Address>,
+    nodes: Vec<Option<Rc<Node>>>,
+    ended: Vec<Rc<Node>>,
+    clocks: Vec<SkewedClock>,
+    settings: Settings,
+    seed: u64,
+    lives: u64,
+}
+
+impl Cluster {
+    /// A cluster of which no node runs yet.
+    pub fn new(shape: &Shape, seed: u64) -> Self {
+        let address = |n: u8| {
+            let ip = std::net::Ipv4Addr::new(10, 10, 0, n + 2);
+            Address::try_from(std::net::SocketAddr::from((ip, 8090)))
+        };
+        let addresses: Result<Vec<_>, _> = (0..shape.nodes).map(address).collect();
+        let addresses = addresses.expect("10.10.0.x:8090 is an address");
+        let began = Instant::now();
+        let clock = |skew: &i64| SkewedClock::new(began, *skew);
+        Self {
+            network: Network::new(seed),
+            nodes: addresses.iter().map(|_| None).collect(),
+            ended: Vec::new(),
+            clocks: shape.skews_ms.iter().map(clock).collect(),
+            settings: shape.settings(&addresses),
+            addresses,
+            seed,
+            lives: 0,
+        }
+    }
+
+    /// Starts a node with nothing in its memory, unless it runs.
+    pub fn start(&mut self, at: usize) {
+        if self.nodes[at].is_some() {
+            return;
+        }
+        self.lives += 1;
+        let address = self.addresses[at];
+        let settings = Settings {
+            address,
+            ..self.settings.clone()
+        };
+        let node = Rc::new(Node::start(
+            &settings,
+            World {
+                transport: self.network.transport(address),
+                wall: Arc::new(self.clocks[at].clone()),
+                seed: self.seed.wrapping_mul(1_000).wrapping_add(self.lives),
+            },
+        ));
+        self.network.attach(address, node.clone());
+        self.nodes[at] = Some(node);
+    }
+
+    /// Ends a node at once, with its memory. False if it does not run.
+    pub fn crash(&mut self, at: usize) -> bool {
+        let Some(node) = self.nodes[at].take() else {
+            return false;
+        };
+        self.network.detach(self.addresses[at]);
+        node.halt();
+        self.ended.push(node);
+        true
+    }
+
+    /// The node, to be stopped in order by its own `stop`; [`Cluster::crash`] it afterwards.
+    pub fn node(&self, at: usize) -> Option<Rc<Node>> {
+        self.nodes[at].clone()
+    }
+
+    /// The entrance of a node that runs.
+    pub fn gateway(&self, at: usize) -> Option<Gateway> {
+        self.nodes[at].as_ref().map(|node| node.gateway().clone())
+    }
+
+    /// Sets a node's wall clock.
+    pub fn jump_clock(&self, at: usize, by_ms: i64) {
+        self.clocks[at].jump(by_ms);
+    }
+
+    /// What a node that runs has.
+    pub async fn digest(&self, at: usize) -> Option<DigestReport> {
+        self.gateway(at)?.read_digest().await
+    }
+
+    /// What every life of every node has counted, in Prometheus text.
+    pub fn metrics(&self) -> Vec<String> {
+        let running = self.nodes.iter().flatten();
+        let all = running.chain(&self.ended);
+        all.map(|node| node.gateway().metrics_text()).collect()
+    }
+}

@@ -1,0 +1,333 @@
+//! The simulated network: delays, loses, doubles, cuts and holds by seed, and remembers all that
+//! passed as one hash.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::Hasher;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::core::id::Address;
+use crate::node::Node;
+use crate::transport::{Call, CallError, PeerTransport};
+
+/// What the network does to every message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Weather {
+    /// Shortest way, in microseconds.
+    pub delay_min_us: u64,
+    /// Longest way, but for stragglers.
+    pub delay_max_us: u64,
+    /// In a thousand: ways that take up to a hundred times as long, and so are overtaken.
+    pub stragglers: u32,
+    /// In a thousand: messages lost.
+    pub loss: u32,
+    /// In a thousand: messages that arrive twice.
+    pub doubles: u32,
+}
+
+impl Weather {
+    /// Fast and faultless.
+    pub const FAIR: Self = Self {
+        delay_min_us: 100,
+        delay_max_us: 2_000,
+        stragglers: 0,
+        loss: 0,
+        doubles: 0,
+    };
+}
+
+/// The network that all nodes share. Cheap to clone.
+#[derive(Clone)]
+pub struct Network(Rc<RefCell<State>>);
+
+struct State {
+    rng: ChaCha8Rng,
+    nodes: BTreeMap<Address, Rc<Node>>,
+    weather: Weather,
+    /// Ordered pairs between which nothing passes.
+    cut: BTreeSet<(Address, Address)>,
+    /// Until when nothing moves at a node.
+    paused: BTreeMap<Address, Instant>,
+    /// What every way from or to a node takes in addition.
+    slow: BTreeMap<Address, Duration>,
+    /// Cut the next two nodes between which a join runs.
+    cut_next_join: bool,
+    began: Instant,
+    events: Xxh3,
+    count: u64,
+    tally: Tally,
+}
+
+/// What happened on the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Messages sent.
+    pub sent: u64,
+    /// Of these lost by bad luck.
+    pub lost: u64,
+    /// Sent where the way was cut.
+    pub cut: u64,
+    /// Delivered twice.
+    pub doubled: u64,
+    /// Held because a node was paused.
+    pub held: u64,
+    /// Joins that were cut in the middle.
+    pub joins_cut: u64,
+}
+
+impl Network {
+    /// A network without nodes, in fair weather.
+    pub fn new(seed: u64) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            nodes: BTreeMap::new(),
+            weather: Weather::FAIR,
+            cut: BTreeSet::new(),
+            paused: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            cut_next_join: false,
+            began: Instant::now(),
+            events: Xxh3::new(),
+            count: 0,
+            tally: Tally::default(),
+        })))
+    }
+
+    /// The gate of one node to this network.
+    pub fn transport(&self, me: Address) -> Rc<dyn PeerTransport> {
+        let network = self.clone();
+        Rc::new(Transport { me, network })
+    }
+
+    /// From now on `node` is reached at `address`.
+    pub fn attach(&self, address: Address, node: Rc<Node>) {
+        self.0.borrow_mut().nodes.insert(address, node);
+    }
+
+    /// From now on nobody is reached at `address`.
+    pub fn detach(&self, address: Address) -> Option<Rc<Node>> {
+        self.0.borrow_mut().nodes.remove(&address)
+    }
+
+    /// Who is reached there.
+    pub fn node(&self, address: Address) -> Option<Rc<Node>> {
+        self.0.borrow().nodes.get(&address).cloned()
+    }
+
+    /// Changes what happens to every message.
+    pub fn set_weather(&self, weather: Weather) {
+        self.0.borrow_mut().weather = weather;
+    }
+
+    /// From now on nothing passes from the one to the other; the way back is another matter.
+    pub fn cut(&self, from: Address, to: Address) {
+        self.0.borrow_mut().cut.insert((from, to));
+    }
+
+    /// Opens what [`Network::cut`] has closed.
+    pub fn mend(&self, from: Address, to: Address) {
+        self.0.borrow_mut().cut.remove(&(from, to));
+    }
+
+    /// Everything passes again; nobody is slow.
+    pub fn heal(&self) {
+        let mut state = self.0.borrow_mut();
+        state.cut.clear();
+        state.slow.clear();
+        state.cut_next_join = false;
+    }
+
+    /// For `time`, nothing arrives at or leaves this node.
+    pub fn pause(&self, node: Address, time: Duration) {
+        let until = Instant::now() + time;
+        self.0.borrow_mut().paused.insert(node, until);
+    }
+
+    /// From now on every way from or to this node takes this much longer.
+    pub fn slow_down(&self, node: Address, by: Duration) {
+        self.0.borrow_mut().slow.insert(node, by);
+    }
+
+    /// The next join that passes is cut after its first page, both ways, until the heal.
+    pub fn cut_next_join(&self) {
+        self.0.borrow_mut().cut_next_join = true;
+    }
+
+    /// How many events there were, and the hash of them all in their order.
+    pub fn history(&self) -> (u64, u64) {
+        let state = self.0.borrow();
+        (state.count, state.events.digest())
+    }
+
+    /// What happened so far.
+    pub fn tally(&self) -> Tally {
+        self.0.borrow().tally
+    }
+
+    /// Waits while `node` is paused.
+    pub async fn until_resumed(&self, node: Address) {
+        loop {
+            let until = self.0.borrow().paused.get(&node).copied();
+            match until.filter(|until| *until > Instant::now()) {
+                None => return,
+                Some(until) => {
+                    self.0.borrow_mut().tally.held += 1;
+                    tokio::time::sleep_until(until).await;
+                }
+            }
+        }
+    }
+
+    /// One way of a message; one that is lost is never heard of again.
+    async fn travel(&self, from: Address, to: Address, what: &str, bytes: &[u8]) {
+        self.until_resumed(from).await;
+        let delay = self.0.borrow_mut().pass(from, to, what, bytes);
+        match delay {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => std::future::pending().await,
+        }
+        self.until_resumed(to).await;
+    }
+
+    fn is_doubled(&self) -> bool {
+        let mut state = self.0.borrow_mut();
+        let doubles = state.weather.doubles;
+        let doubled = doubles > 0 && state.rng.random_range(0..1_000) < doubles;
+        state.tally.doubled += u64::from(doubled);
+        doubled
+    }
+
+    /// Hands a call over and returns its answer, as the callee's HTTP layer would.
+    async fn deliver(&self, to: Address, call: Call, body: &[u8]) -> Result<Bytes, CallError> {
+        let refused = || CallError::Unreachable("connection refused".to_owned());
+        let node = self.node(to).ok_or_else(refused)?;
+        let answer = node.gateway().peer_call(call, body).await;
+        answer.map_err(|_| CallError::Refused(503))
+    }
+
+    async fn call(
+        self,
+        from: Address,
+        to: Address,
+        call: Call,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        if self.is_doubled() {
+            let (network, body) = (self.clone(), body.clone());
+            actix_rt::spawn(async move {
+                network.travel(from, to, call.name(), &body).await;
+                // Nobody waits for the second answer.
+                let _ = network.deliver(to, call, &body).await;
+            });
+        }
+        self.travel(from, to, call.name(), &body).await;
+        let answer = self.deliver(to, call, &body).await?;
+        if call == Call::Join {
+            self.0.borrow_mut().cut_join(from, to);
+        }
+        self.travel(to, from, call.name(), &answer).await;
+        Ok(answer)
+    }
+
+    async fn send(self, from: Address, to: Address, bytes: Bytes) {
+        self.travel(from, to, "datagram", &bytes).await;
+        if let Some(node) = self.node(to) {
+            node.datagram(bytes);
+        }
+    }
+}
+
+impl State {
+    /// Takes note of a message and says how long it takes; `None` if it does not arrive.
+    fn pass(&mut self, from: Address, to: Address, what: &str, bytes: &[u8]) -> Option<Duration> {
+        let is_cut = self.cut.contains(&(from, to));
+        let is_lost = self.rng.random_range(0..1_000) < self.weather.loss;
+        let delay = self.delay(from, to);
+        self.tally.sent += 1;
+        self.tally.cut += u64::from(is_cut);
+        self.tally.lost += u64::from(is_lost && !is_cut);
+        let passes = !is_cut && !is_lost;
+        self.note(from, to, what, bytes, passes);
+        passes.then_some(delay)
+    }
+
+    fn delay(&mut self, from: Address, to: Address) -> Duration {
+        let Weather {
+            delay_min_us,
+            delay_max_us,
+            stragglers,
+            ..
+        } = self.weather;
+        let mut delay = self.rng.random_range(delay_min_us..=delay_max_us);
+        if self.rng.random_range(0..1_000) < stragglers {
+            delay *= self.rng.random_range(2..100);
+        }
+        let slow = |node| self.slow.get(&node).copied().unwrap_or_default();
+        Duration::from_micros(delay) + slow(from) + slow(to)
+    }
+
+    fn note(&mut self, from: Address, to: Address, what: &str, bytes: &[u8], passes: bool) {
+        let at = self.began.elapsed().as_micros();
+        let head = format!("{at} {from} {to} {what} {passes} ");
+        self.events.write(head.as_bytes());
+        self.events.write(bytes);
+        self.count += 1;
+    }
+
+    fn cut_join(&mut self, from: Address, to: Address) {
+        if std::mem::take(&mut self.cut_next_join) {
+            self.tally.joins_cut += 1;
+            self.cut.insert((from, to));
+            self.cut.insert((to, from));
+        }
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+#[derive(Debug)]
+struct Transport {
+    me: Address,
+    network: Network,
+}
+
+impl PeerTransport for Transport {
+    fn call(
+        &self,
+        to: Address,
+        call: Call,
+        body: Bytes,
+        timeout: Duration,
+    ) -> LocalBoxFuture<'static, Result<Bytes, CallError>> {
+        let exchange = self.network.clone().call(self.me, to, call, body);
+        async move {
+            let answered = tokio::time::timeout(timeout, exchange).await;
+            answered.unwrap_or(Err(CallError::TimedOut(timeout)))
+        }
+        .boxed_local()
+    }
+
+    fn datagram(&self, to: Address, bytes: Bytes) {
+        if self.network.is_doubled() {
+            actix_rt::spawn(self.network.clone().send(self.me, to, bytes.clone()));
+        }
+        actix_rt::spawn(self.network.clone().send(self.me, to, bytes));
+    }
+
+    fn disconnect(&self, _: Address) {}
+}

@@ -1,0 +1,452 @@
+//! Runs a plan and judges what came of it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::clients::{Clients, ask, key_name};
+use super::cluster::Cluster;
+use super::network::{Network, Tally, Weather};
+use super::plan::{Fault, Plan, Request, Timed};
+use crate::checker::{self, Absence, FinalState, Held, History};
+use crate::core::clock::Clock;
+use crate::core::id::{Dot, Key, Origin};
+use crate::core::metadata::Metadata;
+use crate::core::write::Content;
+use crate::messages::causality::{DigestReport, Operation, Outcome};
+
+/// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
+/// was cut off; a replica that starts then has half a second more until it looks for a source).
+const QUIET_AT_MOST: Duration = Duration::from_millis(6_000);
+
+/// What came of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// What was wrong; empty if all held.
+    pub violations: Vec<Violation>,
+    /// How often what happened, summed over all nodes.
+    pub counts: BTreeMap<String, u64>,
+    /// What happened on the network.
+    pub network: Tally,
+    /// How many events there were, and the hash of them all.
+    pub events: (u64, u64),
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Which one, in a word or two.
+    pub name: String,
+    /// How, for a human.
+    pub text: String,
+}
+
+/// Runs a plan on this thread, in a runtime that `paused` makes: single-threaded, its clock paused. The caller makes
+/// it, since only builds for tests and examples can.
+pub fn run(plan: &Plan, paused: fn() -> tokio::runtime::Runtime) -> Verdict {
+    let plan = plan.clone();
+    let system = actix_rt::System::with_tokio_rt(paused);
+    system.block_on(async move { Run::new(plan).to_the_end().await })
+}
+
+struct Run {
+    plan: Plan,
+    began: Instant,
+    cluster: Cluster,
+    network: Network,
+    clients: Rc<RefCell<Clients>>,
+    /// Writes that only a node held which has lost its memory.
+    lost: BTreeSet<Dot>,
+    violations: Vec<Violation>,
+}
+
+enum Step {
+    Start(usize),
+    Fault(Fault),
+    Request(Request),
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let cluster = Cluster::new(&plan.shape, plan.seed);
+        let network = cluster.network.clone();
+        network.set_weather(plan.weather);
+        Self {
+            plan,
+            began: Instant::now(),
+            cluster,
+            network,
+            clients: Rc::default(),
+            lost: BTreeSet::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn violation(&mut self, name: &str, text: String) {
+        let name = name.to_owned();
+        self.violations.push(Violation { name, text });
+    }
+
+    fn steps(&self) -> Vec<(u64, Step)> {
+        let starts = self.plan.shape.starts_ms.iter().enumerate();
+        let starts = starts.map(|(node, at_ms)| (*at_ms, Step::Start(node)));
+        let fault = |timed: &Timed<Fault>| (timed.at_ms, Step::Fault(timed.what.clone()));
+        let request = |timed: &Timed<Request>| (timed.at_ms, Step::Request(timed.what.clone()));
+        let faults = self.plan.faults.iter().map(fault);
+        let requests = self.plan.operations.iter().map(request);
+        let mut steps: Vec<_> = starts.chain(faults).chain(requests).collect();
+        steps.sort_by_key(|(at_ms, _)| *at_ms);
+        steps
+    }
+
+    async fn to_the_end(mut self) -> Verdict {
+        let mut requests = Vec::new();
+        for (at_ms, step) in self.steps() {
+            tokio::time::sleep_until(self.began + Duration::from_millis(at_ms)).await;
+            match step {
+                Step::Start(node) => self.cluster.start(node),
+                Step::Fault(fault) => self.cause(fault).await,
+                Step::Request(request) => requests.push(self.request(request)),
+            }
+        }
+        let quiet = self.began + Duration::from_millis(self.plan.quiet_ms);
+        tokio::time::sleep_until(quiet).await;
+        self.put_all_right().await;
+        self.wait_for_agreement(quiet).await;
+        for request in requests {
+            if request.await.is_err() {
+                self.violation("panic", "a client's request panicked".to_owned());
+            }
+        }
+        self.judge().await
+    }
+
+    // --- what happens ---
+
+    fn request(&self, request: Request) -> actix_rt::task::JoinHandle<()> {
+        let (network, clients, began) = (self.network.clone(), self.clients.clone(), self.began);
+        let address = self.cluster.addresses[request.node];
+        let now_ms = move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        actix_rt::spawn(async move {
+            let sent = clients.borrow_mut().send(&request, now_ms());
+            network.until_resumed(address).await;
+            let Some(node) = network.node(address) else {
+                // Connection refused: nothing has happened.
+                let refused = Outcome::Refused(crate::messages::causality::Refusal::Stopping);
+                return clients.borrow_mut().answered(sent, Some(refused), now_ms());
+            };
+            let outcome = ask(node.gateway().clone(), &sent).await;
+            network.until_resumed(address).await;
+            clients.borrow_mut().answered(sent, outcome, now_ms());
+        })
+    }
+
+    async fn cause(&mut self, fault: Fault) {
+        let address = |node: usize| self.cluster.addresses[node];
+        match fault {
+            Fault::Cut(from, to) => self.network.cut(address(from), address(to)),
+            Fault::Mend(from, to) => self.network.mend(address(from), address(to)),
+            Fault::Split(group_of) => self.split(&group_of),
+            Fault::Heal => self.network.heal(),
+            Fault::Crash(node) => self.crash(node).await,
+            Fault::Start(node) => self.cluster.start(node),
+            Fault::Stop(node) => self.stop(node).await,
+            Fault::Pause(node, ms) => {
+                self.network.pause(address(node), Duration::from_millis(ms));
+            }
+            Fault::SlowDown(node, ms) => {
+                let by = Duration::from_millis(ms);
+                self.network.slow_down(address(node), by);
+            }
+            Fault::ClockJump(node, by_ms) => self.cluster.jump_clock(node, by_ms),
+            Fault::Remove(asked, target) => self.operator(asked, target, false).await,
+            Fault::Add(asked, target) => self.operator(asked, target, true).await,
+            Fault::CutNextJoin => self.network.cut_next_join(),
+        }
+    }
+
+    fn split(&self, group_of: &[u8]) {
+        let nodes = || self.cluster.addresses.iter().zip(group_of);
+        for (one, its_group) in nodes() {
+            for (other, other_group) in nodes() {
+                if its_group != other_group {
+                    self.network.cut(*one, *other);
+                }
+            }
+        }
+    }
+
+    async fn operator(&self, asked: usize, target: usize, add: bool) {
+        let target = self.cluster.addresses[target];
+        let Some(gateway) = self.cluster.gateway(asked) else {
+            return;
+        };
+        // An operator who meets a stopping node has to try elsewhere; the quiet puts all right.
+        if add {
+            let _ = gateway.add(target).await;
+        } else {
+            let _ = gateway.remove(target).await;
+        }
+    }
+
+    async fn crash(&mut self, node: usize) {
+        self.note_last_copies(node).await;
+        self.cluster.crash(node);
+    }
+
+    async fn stop(&mut self, node: usize) {
+        if let Some(running) = self.cluster.node(node) {
+            let stopped = tokio::time::timeout(Duration::from_secs(5), running.stop()).await;
+            if stopped.is_err() {
+                self.violation("slow stop", format!("n{node} did not stop within 5 s"));
+            }
+            self.crash(node).await;
+        }
+    }
+
+    async fn digests(&self) -> Vec<Option<DigestReport>> {
+        let mut digests = Vec::new();
+        for node in 0..self.cluster.addresses.len() {
+            digests.push(self.cluster.digest(node).await);
+        }
+        digests
+    }
+
+    /// Takes note of the writes that no running node has but this one.
+    async fn note_last_copies(&mut self, node: usize) {
+        let digests = self.digests().await;
+        let Some(Some(mine)) = digests.get(node) else {
+            return;
+        };
+        for (origin, counter) in mine.clock.iter() {
+            let others = digests.iter().enumerate().filter(|(other, _)| *other != node);
+            let others = others.filter_map(|(_, digest)| digest.as_ref());
+            let held = others.map(|digest| digest.clock.get(&origin)).max();
+            let lost = held.unwrap_or(0) + 1..=counter;
+            self.lost.extend(lost.map(|counter| Dot { origin, counter }));
+        }
+    }
+
+    // --- the quiet ---
+
+    async fn put_all_right(&mut self) {
+        self.network.heal();
+        self.network.set_weather(Weather::FAIR);
+        for node in 0..self.cluster.addresses.len() {
+            self.cluster.start(node);
+        }
+        for asked in 0..self.cluster.addresses.len() {
+            for target in 0..self.cluster.addresses.len() {
+                self.operator(asked, target, true).await;
+            }
+        }
+    }
+
+    async fn wait_for_agreement(&mut self, quiet: Instant) {
+        loop {
+            let Some(why) = self.disagreement().await else {
+                return;
+            };
+            if quiet.elapsed() > QUIET_AT_MOST {
+                return self.violation("no convergence", why);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What is not yet as it must be at quiet.
+    async fn disagreement(&self) -> Option<String> {
+        let mut digests = Vec::new();
+        for (node, digest) in self.digests().await.into_iter().enumerate() {
+            let Some(digest) = digest else {
+                return Some(format!("n{node} does not answer"));
+            };
+            digests.push(digest);
+        }
+        let first = &digests[0];
+        let same = |d: &DigestReport| (&d.clock, d.summary) == (&first.clock, first.summary);
+        if let Some(other) = digests.iter().position(|digest| !same(digest)) {
+            return Some(format!("n0 has {first:?}, n{other} {:?}", digests[other]));
+        }
+        for node in 0..self.cluster.addresses.len() {
+            let view = self.cluster.gateway(node)?.read_view().await;
+            if view.as_ref() != Some(&self.cluster.addresses) {
+                return Some(format!("n{node} has the view {view:?}"));
+            }
+        }
+        self.busy_gauge()
+    }
+
+    /// A gauge that is not back at zero, of a node that runs.
+    fn busy_gauge(&self) -> Option<String> {
+        let gauges = [
+            "causet_parked_requests",
+            "causet_causal_buffer_writes",
+            "causet_outbox_writes",
+        ];
+        let texts = self.cluster.metrics();
+        let running = texts.iter().take(self.cluster.addresses.len());
+        for (node, text) in running.enumerate() {
+            for gauge in gauges {
+                let busy = samples(text).find(|(name, value)| family(name) == gauge && *value > 0);
+                if let Some((name, value)) = busy {
+                    return Some(format!("n{node} has {name} at {value}"));
+                }
+            }
+        }
+        None
+    }
+
+    // --- the judgement ---
+
+    async fn judge(mut self) -> Verdict {
+        let final_states = self.final_states().await;
+        let clock = self.cluster.digest(0).await.map(|digest| digest.clock);
+        let clock = clock.unwrap_or_default();
+        let forgiven = self.judge_losses(&clock);
+        self.judge_metadata(&clock);
+        let history = History {
+            operations: self.clients.borrow().operations().to_vec(),
+            final_states,
+            forgiven,
+        };
+        let report = checker::check(&history);
+        for violation in &report.violations {
+            self.violation(&violation.name(), violation.to_string());
+        }
+        Verdict {
+            counts: self.counts(),
+            network: self.network.tally(),
+            events: self.network.history(),
+            simulated_ms: self.now_ms(),
+            violations: self.violations,
+        }
+    }
+
+    async fn final_states(&self) -> Vec<FinalState> {
+        let keys: BTreeSet<u32> = self.plan.operations.iter().map(|o| o.what.key).collect();
+        let mut states = Vec::new();
+        for node in 0..self.cluster.addresses.len() {
+            let mut state = FinalState {
+                replica: format!("n{node}"),
+                held: BTreeMap::new(),
+            };
+            for key in &keys {
+                let name = key_name(*key);
+                if let Some(held) = self.held(node, &name).await {
+                    state.held.insert(name, held);
+                }
+            }
+            states.push(state);
+        }
+        states
+    }
+
+    async fn held(&self, node: usize, key: &str) -> Option<Held> {
+        let key = Key::new(key)?;
+        let gateway = self.cluster.gateway(node)?;
+        let read = gateway.request(Operation::Get { key }, Metadata::default(), None);
+        match read.await? {
+            Outcome::Found(seen) => match &seen.version.content {
+                Content::Value(value) => Some(Held::Value(value.json().to_owned())),
+                Content::Tombstone => None,
+            },
+            Outcome::Absent(None) => Some(Held::Absent(Absence::Initial)),
+            Outcome::Absent(Some(seen)) => {
+                let by = seen.version.dot.to_string();
+                Some(Held::Absent(Absence::By(by)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Every acknowledged write is covered, or was lost with the memory of all that had it; those are returned.
+    fn judge_losses(&mut self, clock: &Clock) -> BTreeSet<checker::OperationId> {
+        let mut forgiven = BTreeSet::new();
+        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
+        for (operation, dot) in acknowledged {
+            if clock.covers(&dot) {
+                continue;
+            }
+            forgiven.insert(operation);
+            if !self.lost.contains(&dot) {
+                let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
+                self.violation("lost write", text);
+            }
+        }
+        forgiven
+    }
+
+    /// Every metadata ever given out can be met again, unless it names a lost write.
+    fn judge_metadata(&mut self, clock: &Clock) {
+        let lacking: BTreeSet<(Origin, u64)> = {
+            let clients = self.clients.borrow();
+            let groups = clients.handed_out().flat_map(|m| {
+                let groups = m.clocks.iter().map(|(_, need)| clock.lacking(need));
+                groups.collect::<Vec<_>>()
+            });
+            groups.flat_map(|lacking| lacking.iter().collect::<Vec<_>>()).collect()
+        };
+        for (origin, counter) in lacking {
+            let dot = Dot { origin, counter };
+            if !self.lost.contains(&dot) {
+                let text = format!("metadata names {dot}, which nobody has and nobody has lost");
+                self.violation("unmeetable metadata", text);
+            }
+        }
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for text in self.cluster.metrics() {
+            for (name, value) in samples(&text) {
+                if let Some(name) = counted(name) {
+                    *counts.entry(name).or_default() += value;
+                }
+            }
+        }
+        let clients = self.clients.borrow();
+        let mut note = |name: &str, value: u64| counts.insert(name.to_owned(), value);
+        note("operations", clients.operations().len() as u64);
+        note("requests parked and done", clients.waited());
+        note("writes lost with their replicas' memory", self.lost.len() as u64);
+        counts
+    }
+}
+
+/// The samples of a text in Prometheus' format, those with whole values.
+fn samples(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        Some((name, value.parse().ok()?))
+    })
+}
+
+fn family(name: &str) -> &str {
+    name.split('{').next().unwrap_or(name)
+}
+
+/// The name under which a counter is summed up, without the peer; `None` for what is no counter.
+fn counted(name: &str) -> Option<String> {
+    let family = family(name);
+    let plain = family.strip_prefix("causet_")?.strip_suffix("_total")?;
+    let labels = name.split(['{', ',', '}']).skip(1);
+    let labels = labels.filter(|label| !label.is_empty() && !label.starts_with("peer="));
+    let labels: Vec<&str> = labels.collect();
+    Some(if labels.is_empty() {
+        plain.to_owned()
+    } else {
+        format!("{plain} {}", labels.join(" "))
+    })
+}
