@@ -293,7 +293,7 @@ impl PeerLink {
     ) {
         let result = match answer {
             Ok(PushAnswer::Admitted) => "admitted",
-            Ok(PushAnswer::Refused(_)) => "refused",
+            Ok(PushAnswer::Refused(refusal)) => refusal.name(),
             Err(_) => "failed",
         };
         let pushes = &self.parts.metrics.pushes;

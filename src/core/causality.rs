@@ -38,8 +38,12 @@ pub struct CausalState {
 pub struct Delivery {
     /// To be applied, in this order; the clock covers them already.
     pub ready: Vec<Write>,
+    /// How many of these had been parked.
+    pub released: usize,
     /// How many were parked.
     pub parked: usize,
+    /// How many of these for want of an earlier write of their own origin.
+    pub gaps: usize,
     /// How many were covered before.
     pub duplicates: usize,
     /// How many were dropped because the buffer is full; only a join brings them back.
@@ -123,14 +127,17 @@ impl CausalState {
         for write in batch.writes {
             self.deliver_one(write, &mut delivery);
         }
-        if !delivery.ready.is_empty() {
+        let direct = delivery.ready.len();
+        if direct > 0 {
             self.release_into(&mut delivery.ready);
         }
+        delivery.released = delivery.ready.len() - direct;
         Ok(delivery)
     }
 
     fn deliver_one(&mut self, write: Write, delivery: &mut Delivery) {
         let dot = write.dot();
+        let gap = dot.counter > self.clock.get(&dot.origin) + 1;
         if self.clock.covers(&dot) {
             delivery.duplicates += 1;
         } else if is_deliverable(&write, &self.domain, &self.clock) {
@@ -139,6 +146,7 @@ impl CausalState {
             delivery.ready.push(write);
         } else if self.buffer.park(write).is_ok() {
             delivery.parked += 1;
+            delivery.gaps += usize::from(gap);
         } else {
             delivery.dropped += 1;
         }

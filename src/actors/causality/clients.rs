@@ -41,6 +41,9 @@ impl Causality {
         let need = missing.get(&self.state.domain()).cloned();
         // What only another map can bring is not waited for.
         let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
+        if need.is_some() && self.parking.is_full() {
+            self.parts.metrics.parked_overflows.inc();
+        }
         let parked = self.parking.park(
             request,
             need.unwrap_or_else(Clock::new),
