@@ -84,6 +84,16 @@ impl CausalState {
         (!unmet.is_empty()).then_some(unmet)
     }
 
+    /// By how many milliseconds the stamp in `metadata` would push hybrid time ahead of the wall clock; 0 for a
+    /// stamp that hybrid time has reached already, since it pushes nothing.
+    pub fn skew(&self, metadata: &Metadata, wall_ms: u64) -> u64 {
+        if metadata.time <= self.time {
+            0
+        } else {
+            metadata.time.ms.saturating_sub(wall_ms)
+        }
+    }
+
     /// Makes the next write of this replica. The caller has checked that `metadata` is met.
     pub fn write(
         &mut self,

@@ -86,7 +86,7 @@ impl Causality {
 
     fn write(&mut self, key: Key, content: Content, metadata: &Metadata, reply: Reply<Outcome>) {
         let wall_ms = self.parts.wall.now_ms();
-        let ahead_ms = metadata.time.ms.saturating_sub(wall_ms);
+        let ahead_ms = self.state.skew(metadata, wall_ms);
         if ahead_ms > self.parts.rules.max_drift_ms {
             return self.refuse(reply, Refusal::ClockSkew { ahead_ms });
         }

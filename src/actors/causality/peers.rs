@@ -56,8 +56,9 @@ impl Causality {
     fn apply(&mut self, writes: Vec<Write>) {
         if !writes.is_empty() {
             self.parts.edges.apply.tell(ApplyWrites { writes });
-            self.release_parked();
         }
+        // Even without a write the clock may have risen: what a join covers may be overwritten already.
+        self.release_parked();
         let (buffer, metrics) = (self.state.buffer(), &self.parts.metrics);
         metrics.buffer_writes.set(as_gauge(buffer.writes()));
         metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
