@@ -51,7 +51,7 @@ impl Settings {
             replication: Replication::default(),
             membership: Membership::default(),
             limits: Limits::default(),
-            log: "warn,causet=info".to_owned(),
+            log: "warn,actix_http=off,causet=info".to_owned(),
         }
     }
 }

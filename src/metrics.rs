@@ -70,12 +70,18 @@ families! {
     writes_delivered: IntCounter("causet_writes_delivered_total");
     /// Peers' writes parked until what they depend on arrives.
     writes_parked: IntCounter("causet_writes_parked_total");
+    /// Of these, writes that came before an earlier one of their own origin.
+    writes_early: IntCounter("causet_writes_early_total");
+    /// Parked writes that were released when what they depend on had arrived.
+    writes_released: IntCounter("causet_writes_released_total");
     /// Peers' writes that were known already.
     writes_duplicate: IntCounter("causet_writes_duplicate_total");
     /// Peers' writes dropped because the causal buffer was full; a join brings them.
     writes_dropped: IntCounter("causet_writes_dropped_total");
     /// Requests refused, by reason.
     refused: IntCounterVec("causet_requests_refused_total", &["reason"]);
+    /// Requests that asked to be parked and were refused because too many are.
+    parked_overflows: IntCounter("causet_parked_overflows_total");
     /// Requests that were parked until their dependencies arrive.
     requests_parked: IntCounter("causet_requests_parked_total");
     /// Requests parked now.
@@ -96,6 +102,10 @@ families! {
     repairs: IntCounterVec("causet_repairs_total", &["result"]);
     /// Keys that joins have brought.
     repaired_keys: IntCounter("causet_repaired_keys_total");
+    /// Of these, keys whose write was made by another than the one who sent it.
+    relayed_keys: IntCounter("causet_relayed_keys_total");
+    /// Joins refused because as many are being read as may be.
+    joins_refused: IntCounter("causet_joins_refused_total");
     /// State differences being read by peers now.
     join_sessions: IntGauge("causet_join_sessions");
     /// Replicas in the view, this one included.

@@ -300,7 +300,9 @@ impl Node {
             .await
             .is_err()
         {
-            log::warn!("not all writes reached all peers; joins will bring them");
+            log::warn!(
+                "not all writes reached all peers in time; what another one has, joins will spread"
+            );
         }
         answered(&self.leave, |reply| Leave { reply }).await;
         log::info!("left");

@@ -293,7 +293,7 @@ impl PeerLink {
     ) {
         let result = match answer {
             Ok(PushAnswer::Admitted) => "admitted",
-            Ok(PushAnswer::Refused(_)) => "refused",
+            Ok(PushAnswer::Refused(refusal)) => refusal.name(),
             Err(_) => "failed",
         };
         let pushes = &self.parts.metrics.pushes;
@@ -389,6 +389,10 @@ impl PeerLink {
         mut staging: Staging,
         ctx: &mut Context<Self>,
     ) {
+        // The kernel may deliver after a cut what was asked for before it.
+        if !self.link.may_join(self.parts.uptime.now()) {
+            return self.end_join(Err("the link was given up meanwhile".to_owned()));
+        }
         let staged = match answer {
             Ok(JoinAnswer::Page(page)) => staging.stage(page),
             Ok(JoinAnswer::Refused(refusal)) => return self.end_join(Err(format!("{refusal:?}"))),

@@ -1,12 +1,14 @@
 //! `Store`: holds the winners, answers reads, cuts differences for joins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, ActorContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::core::id::{Domain, Key};
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
+use crate::core::wire::{JoinAnswer, JoinRefusal};
 use crate::core::write::Version;
 use crate::messages::causality::{DeleteConfirmed, DigestReport, Outcome, Seen, StoreFilled};
 use crate::messages::lifecycle::Halt;
@@ -59,6 +61,11 @@ impl Store {
         Some(Seen { domain, version })
     }
 
+    fn gauge_sessions(&self) {
+        let open = as_gauge(self.sessions.len());
+        self.parts.metrics.join_sessions.set(open);
+    }
+
     fn report_sizes(&mut self) {
         let summary = self.winners.summary();
         self.parts.metrics.set_store(summary);
@@ -72,6 +79,15 @@ impl Store {
 
 impl Actor for Store {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // A cut that an asker has left unread is let go even if nobody ever asks again.
+        let every = Duration::from_millis(self.parts.joins.session_ms.max(1));
+        ctx.run_interval(every, |store, _| {
+            store.sessions.expire(store.parts.uptime.now());
+            store.gauge_sessions();
+        });
+    }
 }
 
 impl Handler<Mail<ApplyWrites>> for Store {
@@ -111,8 +127,7 @@ fn outcome_of(applied: Applied, domain: Domain, version: Arc<Version>) -> Outcom
         (true, true) => Outcome::Replaced(seen),
         (true, false) => Outcome::Created(seen),
         (false, true) => Outcome::Deleted(seen),
-        // Another delete of the same key came in between.
-        (false, false) => Outcome::Absent(Some(seen)),
+        (false, false) => Outcome::Overtaken(seen),
     }
 }
 
@@ -161,8 +176,10 @@ impl Handler<Mail<ReadDifference>> for Store {
         };
         let now = self.parts.uptime.now();
         let answer = self.sessions.answer(&ask.request, now, cut);
-        let open = as_gauge(self.sessions.len());
-        self.parts.metrics.join_sessions.set(open);
+        if answer == JoinAnswer::Refused(JoinRefusal::Busy) {
+            self.parts.metrics.joins_refused.inc();
+        }
+        self.gauge_sessions();
         let _ = ask.reply.send(answer);
     }
 }

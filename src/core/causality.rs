@@ -38,8 +38,12 @@ pub struct CausalState {
 pub struct Delivery {
     /// To be applied, in this order; the clock covers them already.
     pub ready: Vec<Write>,
+    /// How many of these had been parked.
+    pub released: usize,
     /// How many were parked.
     pub parked: usize,
+    /// How many of these for want of an earlier write of their own origin.
+    pub gaps: usize,
     /// How many were covered before.
     pub duplicates: usize,
     /// How many were dropped because the buffer is full; only a join brings them back.
@@ -78,6 +82,16 @@ impl CausalState {
         };
         let unmet: Clocks = metadata.clocks.iter().map(missing).collect();
         (!unmet.is_empty()).then_some(unmet)
+    }
+
+    /// By how many milliseconds the stamp in `metadata` would push hybrid time ahead of the wall clock; 0 for a
+    /// stamp that hybrid time has reached already, since it pushes nothing.
+    pub fn skew(&self, metadata: &Metadata, wall_ms: u64) -> u64 {
+        if metadata.time <= self.time {
+            0
+        } else {
+            metadata.time.ms.saturating_sub(wall_ms)
+        }
     }
 
     /// Makes the next write of this replica. The caller has checked that `metadata` is met.
@@ -123,14 +137,17 @@ impl CausalState {
         for write in batch.writes {
             self.deliver_one(write, &mut delivery);
         }
-        if !delivery.ready.is_empty() {
+        let direct = delivery.ready.len();
+        if direct > 0 {
             self.release_into(&mut delivery.ready);
         }
+        delivery.released = delivery.ready.len() - direct;
         Ok(delivery)
     }
 
     fn deliver_one(&mut self, write: Write, delivery: &mut Delivery) {
         let dot = write.dot();
+        let gap = dot.counter > self.clock.get(&dot.origin) + 1;
         if self.clock.covers(&dot) {
             delivery.duplicates += 1;
         } else if is_deliverable(&write, &self.domain, &self.clock) {
@@ -139,6 +156,7 @@ impl CausalState {
             delivery.ready.push(write);
         } else if self.buffer.park(write).is_ok() {
             delivery.parked += 1;
+            delivery.gaps += usize::from(gap);
         } else {
             delivery.dropped += 1;
         }

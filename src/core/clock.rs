@@ -8,6 +8,8 @@
 //!
 //! Both are sorted vectors: a handful of entries, merged and compared in one linear pass.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{Domain, Dot, Origin};
@@ -84,9 +86,23 @@ impl Clock {
 
     /// Covers what either covers.
     pub fn merge(&mut self, other: &Self) {
-        for &(origin, counter) in &other.0 {
-            self.raise(origin, counter);
+        if !self.lacks_any(other) {
+            return;
         }
+        let mut merged = Vec::with_capacity(self.0.len().max(other.0.len()));
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(&&(a, m)), Some(&&(b, n))) = (ours.peek(), theirs.peek()) {
+            let counter = match a.cmp(&b) {
+                Ordering::Less => m,
+                Ordering::Equal => m.max(n),
+                Ordering::Greater => n,
+            };
+            merged.push((a.min(b), counter));
+            ours.next_if(|_| a <= b);
+            theirs.next_if(|_| b <= a);
+        }
+        merged.extend(ours.chain(theirs));
+        self.0 = merged;
     }
 
     /// How the two compare.
@@ -243,6 +259,24 @@ mod tests {
         assert_eq!(base.relation(&clock(&[(1, 3)])), Relation::After);
         assert_eq!(clock(&[(1, 2)]).relation(&base), Relation::Before);
         assert_eq!(clock(&[(3, 1)]).relation(&base), Relation::Concurrent);
+    }
+
+    #[test]
+    fn merging_takes_the_larger_counter_of_each_entry_and_keeps_the_order() {
+        let (a, b) = (
+            clock(&[(1, 3), (4, 1), (6, 2)]),
+            clock(&[(2, 5), (4, 7), (6, 1), (9, 1)]),
+        );
+        let both = clock(&[(1, 3), (2, 5), (4, 7), (6, 2), (9, 1)]);
+        for (one, other) in [(&a, &b), (&b, &a), (&both, &a), (&b, &both)] {
+            let mut merged = one.clone();
+            merged.merge(other);
+            assert_eq!(merged, both, "{one:?} and {other:?}");
+        }
+        let mut grown = Clock::new();
+        grown.merge(&a);
+        grown.merge(&Clock::new());
+        assert_eq!(grown, a);
     }
 
     #[test]

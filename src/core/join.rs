@@ -68,8 +68,7 @@ impl JoinSessions {
         now: Millis,
         cut: impl FnOnce() -> Cut,
     ) -> JoinAnswer {
-        let session_ms = self.limits.session_ms;
-        self.by_asker.retain(|_, s| now - s.asked < session_ms);
+        self.expire(now);
         if self.session(request).is_none() && request.page == 0 {
             self.by_asker.remove(&request.from);
             if self.by_asker.len() >= self.limits.sessions {
@@ -93,6 +92,12 @@ impl JoinSessions {
             self.by_asker.remove(&request.from);
         }
         JoinAnswer::Page(page)
+    }
+
+    /// Drops the sessions in which nobody has asked for too long.
+    pub fn expire(&mut self, now: Millis) {
+        let session_ms = self.limits.session_ms;
+        self.by_asker.retain(|_, s| now - s.asked < session_ms);
     }
 
     fn session(&mut self, request: &JoinRequest) -> Option<&mut Session> {

@@ -54,7 +54,7 @@ impl<T> ParkingLot<T> {
         let Some(awaited) = clock.first_lacking(&need) else {
             return Err(request);
         };
-        if self.parked.len() >= self.limit {
+        if self.is_full() {
             return Err(request);
         }
         let ticket = self.next_ticket;
@@ -119,6 +119,11 @@ impl<T> ParkingLot<T> {
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<Millis> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Whether no more can be parked.
+    pub fn is_full(&self) -> bool {
+        self.parked.len() >= self.limit
     }
 
     /// Requests parked now.

@@ -19,7 +19,7 @@ pub const PROTOCOL: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// Empty, or of another protocol version.
-    #[error("protocol version {0:?} is not understood, only {PROTOCOL}")]
+    #[error("protocol version {} is not understood, only {PROTOCOL}", .0.map_or("(none)".to_owned(), |v| v.to_string()))]
     Version(Option<u8>),
     /// Not the fields that this message has.
     #[error("malformed: {0}")]
@@ -165,6 +165,20 @@ pub enum PushRefusal {
     Unknown,
     /// Too much waits there.
     Overloaded,
+}
+
+impl PushRefusal {
+    /// Its name in the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unsteady => "unsteady",
+            Self::NotServing => "not_serving",
+            Self::OtherDomain => "other_domain",
+            Self::Superseded(_) => "superseded",
+            Self::Unknown => "unknown",
+            Self::Overloaded => "overloaded",
+        }
+    }
 }
 
 /// Asks for one page of what the asker lacks.

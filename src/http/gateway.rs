@@ -129,7 +129,7 @@ impl Gateway {
         metadata: Metadata,
         wait_ms: Option<u64>,
     ) -> Option<Outcome> {
-        let asked = ask(&self.edges.client, |reply| ClientRequest {
+        let asked = self.ask(&self.edges.client, |reply| ClientRequest {
             operation,
             metadata,
             wait_ms,
@@ -143,23 +143,43 @@ impl Gateway {
     }
 
     pub(super) async fn view(&self) -> Result<Vec<Address>, Problem> {
-        Ok(ask(&self.edges.view, |reply| ReadView { reply }).await?)
+        Ok(self
+            .ask(&self.edges.view, |reply| ReadView { reply })
+            .await?)
+    }
+
+    /// Asks for a replica to be taken into the view; `None` as for [`Gateway::read_view`].
+    pub async fn add(&self, address: Address) -> Option<AddOutcome> {
+        self.add_replica(address).await.ok()
+    }
+
+    /// Asks for a replica to be taken out of the view; `None` as for [`Gateway::read_view`].
+    pub async fn remove(&self, address: Address) -> Option<RemoveOutcome> {
+        self.remove_replica(address).await.ok()
     }
 
     pub(super) async fn add_replica(&self, address: Address) -> Result<AddOutcome, Problem> {
-        Ok(ask(&self.edges.add, |reply| AddReplica { address, reply }).await?)
+        Ok(self
+            .ask(&self.edges.add, |reply| AddReplica { address, reply })
+            .await?)
     }
 
     pub(super) async fn remove_replica(&self, address: Address) -> Result<RemoveOutcome, Problem> {
-        Ok(ask(&self.edges.remove, |reply| RemoveReplica { address, reply }).await?)
+        Ok(self
+            .ask(&self.edges.remove, |reply| RemoveReplica { address, reply })
+            .await?)
     }
 
     pub(super) async fn status(&self) -> Result<Status, Problem> {
-        Ok(ask(&self.edges.status, |reply| ReadStatus { reply }).await?)
+        Ok(self
+            .ask(&self.edges.status, |reply| ReadStatus { reply })
+            .await?)
     }
 
     pub(super) async fn digest(&self) -> Result<DigestReport, Problem> {
-        Ok(ask(&self.edges.digest, |reply| ReadDigest { reply }).await?)
+        Ok(self
+            .ask(&self.edges.digest, |reply| ReadDigest { reply })
+            .await?)
     }
 
     /// The replicas believed up; `None` when the actors have stopped or are overloaded.
@@ -181,19 +201,37 @@ impl Gateway {
             Call::Heartbeat => {
                 let heartbeat: Heartbeat = self.understand(call, body)?;
                 let take = |reply| TakeHeartbeat { heartbeat, reply };
-                encoded(ask(&self.edges.heartbeat, take).await)
+                encoded(self.ask(&self.edges.heartbeat, take).await)
             }
             Call::Push => {
                 let batch: Batch = self.understand(call, body)?;
                 let batch = batch.check().inspect_err(|_| self.count_malformed(call))?;
                 let take = |reply| TakeBatch { batch, reply };
-                encoded(ask(&self.edges.batch, take).await)
+                encoded(self.ask(&self.edges.batch, take).await)
             }
             Call::Join => {
                 let request: JoinRequest = self.understand(call, body)?;
                 let read = |reply| ReadJoin { request, reply };
-                encoded(ask(&self.edges.join, read).await)
+                encoded(self.ask(&self.edges.join, read).await)
             }
+        }
+    }
+
+    /// Sends a message with a place for its answer, and waits for that.
+    async fn ask<M: Send + 'static, T>(
+        &self,
+        edge: &Edge<M>,
+        message: impl FnOnce(Reply<T>) -> M,
+    ) -> Result<T, Unasked> {
+        let (reply, answer) = oneshot::channel();
+        match edge.offer(message(reply)) {
+            Ok(()) => answer.await.map_err(|_| Unasked::Gone),
+            Err(Refused::Full(_)) => {
+                let refused = &self.metrics.refused;
+                refused.with_label_values(&["overloaded"]).inc();
+                Err(Unasked::Overloaded)
+            }
+            Err(Refused::Closed) => Err(Unasked::Gone),
         }
     }
 
@@ -262,18 +300,5 @@ impl From<Unasked> for Problem {
             Unasked::Overloaded => Self::OVERLOADED,
             Unasked::Gone => Self::Gone,
         }
-    }
-}
-
-/// Sends a message with a place for its answer, and waits for that.
-async fn ask<M: Send + 'static, T>(
-    edge: &Edge<M>,
-    message: impl FnOnce(Reply<T>) -> M,
-) -> Result<T, Unasked> {
-    let (reply, answer) = oneshot::channel();
-    match edge.offer(message(reply)) {
-        Ok(()) => answer.await.map_err(|_| Unasked::Gone),
-        Err(Refused::Full(_)) => Err(Unasked::Overloaded),
-        Err(Refused::Closed) => Err(Unasked::Gone),
     }
 }

@@ -110,15 +110,8 @@ fn respond(outcome: Outcome, metadata: Metadata, in_header: bool) -> Result<Http
         Outcome::Replaced(seen) => (StatusCode::OK, "replaced", seen),
         Outcome::Deleted(seen) => (StatusCode::OK, "deleted", seen),
         Outcome::Found(seen) => (StatusCode::OK, "found", seen),
-        Outcome::Absent(seen) => {
-            let metadata = observed(metadata, seen.as_ref());
-            let mut response = Problem::NoSuchKey {
-                metadata: metadata.clone(),
-            }
-            .into_response();
-            set_header(&mut response, &metadata, in_header);
-            return Ok(response);
-        }
+        Outcome::Absent(seen) => return Ok(absent(metadata, seen.as_ref(), in_header)),
+        Outcome::Overtaken(seen) => return Ok(absent(metadata, Some(&seen), in_header)),
         Outcome::Refused(refusal) => return Err(Problem::Refused(refusal)),
         Outcome::Met => return Err(Problem::Gone),
     };
@@ -131,6 +124,16 @@ fn respond(outcome: Outcome, metadata: Metadata, in_header: bool) -> Result<Http
     let mut response = json(status, body);
     set_header(&mut response, &metadata, in_header);
     Ok(response)
+}
+
+fn absent(metadata: Metadata, seen: Option<&Seen>, in_header: bool) -> HttpResponse {
+    let metadata = observed(metadata, seen);
+    let problem = Problem::NoSuchKey {
+        metadata: metadata.clone(),
+    };
+    let mut response = problem.into_response();
+    set_header(&mut response, &metadata, in_header);
+    response
 }
 
 fn observed(mut metadata: Metadata, seen: Option<&Seen>) -> String {

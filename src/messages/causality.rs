@@ -74,6 +74,9 @@ pub enum Outcome {
     Found(Seen),
     /// GET or DELETE of a key that does not exist; with its tombstone, if there is one.
     Absent(Option<Seen>),
+    /// DELETE of a key that existed when it was looked up, and was deleted by another request before this one's
+    /// write was applied. That write stands, with nothing left to delete; the client is told "absent".
+    Overtaken(Seen),
     /// The answer to [`Operation::Check`].
     Met,
     /// Nothing was done.

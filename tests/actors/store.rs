@@ -154,7 +154,7 @@ fn an_own_write_is_answered_by_what_it_did_to_the_key() {
         assert!(matches!(outcome, Outcome::Deleted(s) if seen(&s) == dot(1, 3)));
         // A second client's delete that was confirmed before the first was made.
         let outcome = stage.own(delete_k(4)).await;
-        assert!(matches!(outcome, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 4)));
+        assert!(matches!(outcome, Outcome::Overtaken(s) if seen(&s) == dot(1, 4)));
         let outcome = stage.own(put_k(5)).await;
         assert!(matches!(outcome, Outcome::Created(s) if seen(&s) == dot(1, 5)));
     });

@@ -41,6 +41,9 @@ impl Causality {
         let need = missing.get(&self.state.domain()).cloned();
         // What only another map can bring is not waited for.
         let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
+        if need.is_some() && self.parking.is_full() {
+            self.parts.metrics.parked_overflows.inc();
+        }
         let parked = self.parking.park(
             request,
             need.unwrap_or_else(Clock::new),
@@ -83,7 +86,7 @@ impl Causality {
 
     fn write(&mut self, key: Key, content: Content, metadata: &Metadata, reply: Reply<Outcome>) {
         let wall_ms = self.parts.wall.now_ms();
-        let ahead_ms = metadata.time.ms.saturating_sub(wall_ms);
+        let ahead_ms = self.state.skew(metadata, wall_ms);
         if ahead_ms > self.parts.rules.max_drift_ms {
             return self.refuse(reply, Refusal::ClockSkew { ahead_ms });
         }

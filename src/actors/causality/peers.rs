@@ -41,6 +41,8 @@ impl Causality {
         let delivery = delivered.map_err(|Superseded(life)| PushRefusal::Superseded(life))?;
         let metrics = &self.parts.metrics;
         metrics.writes_parked.inc_by(delivery.parked as u64);
+        metrics.writes_early.inc_by(delivery.gaps as u64);
+        metrics.writes_released.inc_by(delivery.released as u64);
         metrics.writes_duplicate.inc_by(delivery.duplicates as u64);
         metrics.writes_dropped.inc_by(delivery.dropped as u64);
         metrics.writes_delivered.inc_by(delivery.ready.len() as u64);
@@ -54,8 +56,9 @@ impl Causality {
     fn apply(&mut self, writes: Vec<Write>) {
         if !writes.is_empty() {
             self.parts.edges.apply.tell(ApplyWrites { writes });
-            self.release_parked();
         }
+        // Even without a write the clock may have risen: what a join covers may be overwritten already.
+        self.release_parked();
         let (buffer, metrics) = (self.state.buffer(), &self.parts.metrics);
         metrics.buffer_writes.set(as_gauge(buffer.writes()));
         metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
@@ -124,7 +127,10 @@ impl Causality {
     fn install(&mut self, from: Address, cut: Cut) {
         let writes = self.state.join(cut);
         let (keys, took) = (writes.len(), self.parts.uptime.now() - self.join_began);
-        self.parts.metrics.repaired_keys.inc_by(keys as u64);
+        let relayed = writes.iter().filter(|w| w.dot().origin.address != from);
+        let metrics = &self.parts.metrics;
+        metrics.relayed_keys.inc_by(relayed.count() as u64);
+        metrics.repaired_keys.inc_by(keys as u64);
         self.apply(writes);
         if self.serving.status() == Status::Starting {
             log::info!("caught up from {from}: {keys} keys in {took} ms");

@@ -287,3 +287,23 @@ fn no_room_in_the_stores_mailbox_is_overload_until_there_is_room() {
         assert_eq!(stage.applied(), [dot(9, 1)]);
     });
 }
+
+#[test]
+fn a_stamp_that_this_replica_has_reached_itself_is_no_skew_when_the_wall_clock_was_set_back() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        stage.wall.set(WALL_MS + 3_600_000);
+        let _first = stage.put(Metadata::default());
+        pass(1).await;
+        stage.wall.set(WALL_MS);
+        let written = stage.published()[0].version.time;
+        let seen = Metadata {
+            time: written,
+            ..metadata(&[(9, 1)])
+        };
+        let _second = stage.put(seen);
+        pass(1).await;
+        assert_eq!(stage.applied(), [dot(9, 1), dot(9, 2)]);
+        assert!(stage.published()[1].version.time > written);
+    });
+}

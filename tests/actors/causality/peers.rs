@@ -290,3 +290,26 @@ fn a_digest_report_is_completed_by_the_store_at_the_clock_of_that_moment() {
         assert_eq!(ask.clock, clock(&[(1, 1)]));
     });
 }
+
+#[test]
+fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        // The write that is waited for was overwritten by one that is known here already.
+        stage.push(vec![write(2, 1, &[])]).await;
+        let mut get = stage.get(metadata(&[(1, 1)]), 20_000);
+        stage.hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true).await;
+        pass(250).await;
+        stage.hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true).await;
+        assert_eq!(stage.asked(), [address(2)]);
+        let overwritten = Cut {
+            clock: clock(&[(1, 1), (2, 1)]),
+            ..cut(origin(2), Vec::new())
+        };
+        stage.actor.tell(join_ended(2, Ok(overwritten)));
+        pass(1).await;
+        let reads = || matches!(stage.store.borrow().last(), Some(ToStore::ReadKey(_)));
+        assert!(reads(), "the request was let go when the clock rose");
+        assert!(answered(&mut get).is_none(), "it is the store that answers");
+    });
+}

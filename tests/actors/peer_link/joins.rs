@@ -161,3 +161,18 @@ fn an_empty_difference_is_a_whole_one() {
         assert!(cut.writes.is_empty());
     });
 }
+
+#[test]
+fn a_page_that_comes_after_the_link_was_given_up_fails_the_join() {
+    in_virtual_time(async {
+        let (stage, call) = asked().await;
+        stage.cut();
+        stage.run(1_250).await;
+        stage.connect();
+        stage.beat();
+        pass(1).await;
+        call.answer(&page(vec![write(1, 9, &[])], true));
+        pass(1).await;
+        assert!(ended(&stage).expect("ended").result.is_err());
+    });
+}
