@@ -91,11 +91,10 @@ impl Clients {
             Lineage::Fresh => Observed::default(),
             Lineage::HandedOver(other) => self.newest[other].clone(),
             Lineage::Merged(other) => merged(own, &self.newest[other]),
-            Lineage::Repeated(n) if self.handed_out.is_empty() => {
-                debug_assert!(n < usize::MAX);
-                Observed::default()
+            Lineage::Repeated(n) => {
+                let at = n.checked_rem(self.handed_out.len());
+                at.map_or_else(Observed::default, |at| self.handed_out[at].clone())
             }
-            Lineage::Repeated(n) => self.handed_out[n % self.handed_out.len()].clone(),
         }
     }
 
@@ -104,7 +103,7 @@ impl Clients {
         let Some(outcome) = outcome else {
             return;
         };
-        let (recorded, seen) = recorded(&sent.operation, outcome);
+        let (recorded, seen) = recorded(outcome);
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
@@ -168,10 +167,7 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
             let value = value.to_owned();
             (checker::Action::Put { value }, put)
         }
-        Action::Get => (
-            checker::Action::Get,
-            causality::Operation::Get { key: at },
-        ),
+        Action::Get => (checker::Action::Get, causality::Operation::Get { key: at }),
         Action::Delete => (
             checker::Action::Delete,
             causality::Operation::Delete { key: at },
@@ -180,24 +176,18 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
 }
 
 /// What the checkers are told, and what the client has seen by it.
-fn recorded(
-    operation: &causality::Operation,
-    outcome: Outcome,
-) -> (checker::Outcome, Option<Seen>) {
+fn recorded(outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
     match outcome {
-        Outcome::Created(seen) | Outcome::Replaced(seen) | Outcome::Deleted(seen) => {
-            (acknowledged(&seen), Some(seen))
-        }
+        Outcome::Created(seen)
+        | Outcome::Replaced(seen)
+        | Outcome::Deleted(seen)
+        | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
         Outcome::Found(seen) => {
             let value = match &seen.version.content {
                 Content::Value(value) => value.json().to_owned(),
                 Content::Tombstone => "a tombstone".to_owned(),
             };
             (checker::Outcome::Found { value }, Some(seen))
-        }
-        // A delete that another one came before, after it was found to be one, is a write all the same.
-        Outcome::Absent(Some(seen)) if seen.own && is_delete(operation) => {
-            (acknowledged(&seen), Some(seen))
         }
         Outcome::Absent(seen) => {
             let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
@@ -206,10 +196,6 @@ fn recorded(
         }
         Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
     }
-}
-
-fn is_delete(operation: &causality::Operation) -> bool {
-    matches!(operation, causality::Operation::Delete { .. })
 }
 
 fn acknowledged(seen: &Seen) -> checker::Outcome {

@@ -31,6 +31,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster of which no node runs yet.
+    ///
+    /// # Panics
+    /// Never: the addresses it makes up are addresses.
     pub fn new(shape: &Shape, seed: u64) -> Self {
         let address = |n: u8| {
             let ip = std::net::Ipv4Addr::new(10, 10, 0, n + 2);

@@ -9,9 +9,11 @@
 //! A paused node is one whose messages and requests stand still in both directions; its timers go on, unlike
 //! those of a stopped process.
 
+pub mod batch;
 pub mod clients;
 pub mod clock;
 pub mod cluster;
 pub mod network;
 pub mod plan;
 pub mod run;
+pub mod shrink;

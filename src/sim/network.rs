@@ -202,10 +202,10 @@ impl Network {
 
     fn is_doubled(&self) -> bool {
         let mut state = self.0.borrow_mut();
-        let doubles = state.weather.doubles;
-        let doubled = doubles > 0 && state.rng.random_range(0..1_000) < doubles;
-        state.tally.doubled += u64::from(doubled);
-        doubled
+        let chance = state.weather.doubles;
+        let twice = chance > 0 && state.rng.random_range(0..1_000) < chance;
+        state.tally.doubled += u64::from(twice);
+        twice
     }
 
     /// Hands a call over and returns its answer, as the callee's HTTP layer would.

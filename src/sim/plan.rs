@@ -268,14 +268,12 @@ impl Draft {
     fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let nodes = rng.random_range(3..=7);
-        let each = |_| 0;
         let shape = Shape {
             nodes,
             starts_ms: (0..nodes).map(|_| rng.random_range(0..100)).collect(),
             skews_ms: (0..nodes).map(|_| rng.random_range(-50..50)).collect(),
             tight: false,
         };
-        let _ = each(0);
         Self {
             rng,
             plan: Plan {

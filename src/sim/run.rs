@@ -21,7 +21,7 @@ use crate::messages::causality::{DigestReport, Operation, Outcome};
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
-const QUIET_AT_MOST: Duration = Duration::from_millis(6_000);
+const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 
 /// What came of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -52,7 +52,7 @@ pub struct Violation {
 pub fn run(plan: &Plan, paused: fn() -> tokio::runtime::Runtime) -> Verdict {
     let plan = plan.clone();
     let system = actix_rt::System::with_tokio_rt(paused);
-    system.block_on(async move { Run::new(plan).to_the_end().await })
+    system.block_on(async move { Run::new(plan).finish().await })
 }
 
 struct Run {
@@ -109,7 +109,7 @@ impl Run {
         steps
     }
 
-    async fn to_the_end(mut self) -> Verdict {
+    async fn finish(mut self) -> Verdict {
         let mut requests = Vec::new();
         for (at_ms, step) in self.steps() {
             tokio::time::sleep_until(self.began + Duration::from_millis(at_ms)).await;
@@ -229,11 +229,15 @@ impl Run {
             return;
         };
         for (origin, counter) in mine.clock.iter() {
-            let others = digests.iter().enumerate().filter(|(other, _)| *other != node);
+            let others = digests
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != node);
             let others = others.filter_map(|(_, digest)| digest.as_ref());
             let held = others.map(|digest| digest.clock.get(&origin)).max();
             let lost = held.unwrap_or(0) + 1..=counter;
-            self.lost.extend(lost.map(|counter| Dot { origin, counter }));
+            self.lost
+                .extend(lost.map(|counter| Dot { origin, counter }));
         }
     }
 
@@ -322,7 +326,7 @@ impl Run {
         };
         let report = checker::check(&history);
         for violation in &report.violations {
-            self.violation(&violation.name(), violation.to_string());
+            self.violation(violation.kind.name(), violation.to_string());
         }
         Verdict {
             counts: self.counts(),
@@ -395,7 +399,9 @@ impl Run {
                 let groups = m.clocks.iter().map(|(_, need)| clock.lacking(need));
                 groups.collect::<Vec<_>>()
             });
-            groups.flat_map(|lacking| lacking.iter().collect::<Vec<_>>()).collect()
+            groups
+                .flat_map(|lacking| lacking.iter().collect::<Vec<_>>())
+                .collect()
         };
         for (origin, counter) in lacking {
             let dot = Dot { origin, counter };
@@ -419,7 +425,10 @@ impl Run {
         let mut note = |name: &str, value: u64| counts.insert(name.to_owned(), value);
         note("operations", clients.operations().len() as u64);
         note("requests parked and done", clients.waited());
-        note("writes lost with their replicas' memory", self.lost.len() as u64);
+        note(
+            "writes lost with their replicas' memory",
+            self.lost.len() as u64,
+        );
         counts
     }
 }

@@ -27,9 +27,7 @@ async fn story(seed: u64) -> (u64, u64) {
     })
     .await;
 
-    cluster
-        .network
-        .cut_off(cluster.addresses[C], &cluster.addresses);
+    cluster.cut_off(C);
     pause(1_000).await;
     let before_the_cut = alice.clone();
     cluster.put(A, "lunch", "noodles", &mut alice).await;
@@ -104,9 +102,7 @@ fn a_write_that_only_a_third_replica_has_is_relayed_by_it() {
         let mut cluster = Cluster::start(3, 5);
         until(3_000, "full views", async || cluster.views_are_full().await).await;
         // C misses the write of A; A is gone before C is back.
-        cluster
-            .network
-            .cut_off(cluster.addresses[C], &cluster.addresses);
+        cluster.cut_off(C);
         pause(1_500).await;
         let mut seen = Metadata::default();
         cluster.put(A, "will", "to B", &mut seen).await;

@@ -3,5 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cut_and_heal;
-mod network;
+mod seeds;
 mod simulation;

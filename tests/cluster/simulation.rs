@@ -11,34 +11,21 @@ use causet::core::metadata::Metadata;
 use causet::core::write::{Content, Value};
 use causet::messages::causality::{DigestReport, Operation, Outcome};
 use causet::node::{Node, World};
-use causet::time::WallClock;
+use causet::sim::clock::SkewedClock;
+use causet::sim::network::Network;
 use tokio::time::Instant;
 
-use crate::network::Network;
-
-/// Wall time that follows virtual time.
-#[derive(Debug)]
-struct VirtualClock {
-    began: Instant,
-    offset_ms: u64,
-}
-
-impl WallClock for VirtualClock {
-    fn now_ms(&self) -> u64 {
-        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
-        1_800_000_000_000 + self.offset_ms + elapsed
-    }
+/// A single-threaded runtime whose clock moves when nothing else can.
+pub(crate) fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
 }
 
 /// Runs `story` in one thread under a paused clock that moves when nothing else can.
 pub(crate) fn run<T: 'static>(story: impl Future<Output = T> + 'static) -> T {
-    let paused = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
     actix_rt::System::with_tokio_rt(paused).block_on(story)
 }
 
@@ -79,15 +66,21 @@ impl Cluster {
             &settings,
             World {
                 transport: self.network.transport(address),
-                wall: Arc::new(VirtualClock {
-                    began: self.began,
-                    offset_ms: 37 * at as u64,
-                }),
+                wall: Arc::new(SkewedClock::new(self.began, 37)),
                 seed: self.seed.wrapping_mul(1_000).wrapping_add(self.lives),
             },
         ));
         self.network.attach(address, node.clone());
         node
+    }
+
+    /// From now on nothing passes between this node and the others, in both directions.
+    pub(crate) fn cut_off(&self, at: usize) {
+        let one = self.addresses[at];
+        for &other in self.addresses.iter().filter(|other| **other != one) {
+            self.network.cut(one, other);
+            self.network.cut(other, one);
+        }
     }
 
     /// Ends a node with its memory.

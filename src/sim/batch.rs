@@ -1,0 +1,85 @@
+//! Many seeds: what they came to together, and whether they were worth running.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::plan::{Kind, Plan};
+use super::run::{Verdict, Violation};
+
+/// What must have happened somewhere in a batch for its silence to mean anything: a name in
+/// [`Verdict::counts`], or the beginning of one.
+const MUST_HAPPEN: [&str; 16] = [
+    "requests_refused reason=\"unmet\"",
+    "requests_refused reason=\"starting\"",
+    "requests_refused reason=\"removed\"",
+    "requests_refused reason=\"overloaded\"",
+    "requests_parked",
+    "requests parked and done",
+    "parked_overflows",
+    "writes_parked",
+    "writes_released",
+    "writes_early",
+    "writes_dropped",
+    "outbox_overflows",
+    "repairs result=\"ok\"",
+    "relayed_keys",
+    "pushes result=\"unsteady\"",
+    "joins_refused",
+];
+
+/// The sum of many runs.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Batch {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+    /// How often what happened.
+    pub counts: BTreeMap<String, u64>,
+    /// In how many plans each kind of fault was.
+    pub kinds: BTreeMap<String, u64>,
+    /// The seeds that broke a promise, and which.
+    pub failures: BTreeMap<u64, Vec<Violation>>,
+}
+
+impl Batch {
+    /// Adds one run.
+    pub fn add(&mut self, plan: &Plan, verdict: Verdict) {
+        self.seeds += 1;
+        self.simulated_ms += verdict.simulated_ms;
+        for (name, value) in verdict.counts {
+            *self.counts.entry(name).or_default() += value;
+        }
+        for kind in plan.kinds() {
+            *self.kinds.entry(format!("{kind:?}")).or_default() += 1;
+        }
+        if !verdict.violations.is_empty() {
+            self.failures.insert(plan.seed, verdict.violations);
+        }
+    }
+
+    /// Adds another batch.
+    pub fn merge(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.simulated_ms += other.simulated_ms;
+        for (name, value) in other.counts {
+            *self.counts.entry(name).or_default() += value;
+        }
+        for (name, value) in other.kinds {
+            *self.kinds.entry(name).or_default() += value;
+        }
+        self.failures.extend(other.failures);
+    }
+
+    /// What never happened in the whole batch, though it must: then it has proved less than it seems to.
+    pub fn never_happened(&self) -> Vec<String> {
+        let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
+        let events = MUST_HAPPEN.into_iter().filter(|name| count(name) == 0);
+        let kinds: BTreeSet<String> = Kind::ALL.iter().map(|kind| format!("{kind:?}")).collect();
+        let kinds = kinds
+            .into_iter()
+            .filter(|kind| !self.kinds.contains_key(kind));
+        events.map(str::to_owned).chain(kinds).collect()
+    }
+}

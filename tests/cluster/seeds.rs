@@ -1,0 +1,64 @@
+//! Plans from seeds: those that once failed, and some that were never run before.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use causet::sim::batch::Batch;
+use causet::sim::plan::Plan;
+use causet::sim::run::run;
+use tokio::time::{Duration, Instant};
+
+use crate::simulation::paused;
+
+/// Seeds that every run begins with. One that ever failed is added here, with the name of what was wrong.
+const PINNED: std::ops::Range<u64> = 1..41;
+
+/// How long fresh seeds are run.
+const FRESH: Duration = Duration::from_secs(20);
+
+#[test]
+fn pinned_seeds_break_no_promise_and_between_them_everything_happens() {
+    let mut batch = Batch::default();
+    for seed in PINNED {
+        let plan = Plan::from_seed(seed);
+        batch.add(&plan, run(&plan, paused));
+    }
+    assert!(batch.failures.is_empty(), "{:#?}", batch.failures);
+    assert_eq!(batch.never_happened(), [""; 0]);
+}
+
+#[test]
+fn fresh_seeds_break_no_promise() {
+    let (began, mut batch) = (Instant::now(), Batch::default());
+    let mut seed = fresh_seed();
+    println!("fresh seeds from {seed}");
+    while began.elapsed() < FRESH {
+        let plan = Plan::from_seed(seed);
+        batch.add(&plan, run(&plan, paused));
+        seed += 1;
+    }
+    assert!(
+        batch.failures.is_empty(),
+        "replay with `cargo run --release --example simulate -- --seed N`: {:#?}",
+        batch.failures
+    );
+}
+
+#[test]
+fn the_same_plan_gives_the_same_events_three_times() {
+    let plan = Plan::from_seed(11);
+    let first = run(&plan, paused);
+    for _ in 0..2 {
+        let again = run(&plan, paused);
+        assert_eq!(again.events, first.events);
+        assert_eq!(again.counts, first.counts);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "to start where no run has started before"
+)]
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    1_000_000 * (now.as_secs() % 1_000_000_000)
+}
