@@ -298,9 +298,13 @@ fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers
         // The write that is waited for was overwritten by one that is known here already.
         stage.push(vec![write(2, 1, &[])]).await;
         let mut get = stage.get(metadata(&[(1, 1)]), 20_000);
-        stage.hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true).await;
+        stage
+            .hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true)
+            .await;
         pass(250).await;
-        stage.hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true).await;
+        stage
+            .hear(digest(origin(2), clock(&[(1, 1), (2, 1)])), true)
+            .await;
         assert_eq!(stage.asked(), [address(2)]);
         let overwritten = Cut {
             clock: clock(&[(1, 1), (2, 1)]),
