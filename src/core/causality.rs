@@ -202,7 +202,12 @@ impl CausalState {
 
     /// Whether `seen` is an earlier life of its node than the latest known.
     pub fn is_outlived(&self, seen: Origin) -> bool {
-        seen.incarnation < self.life_of(seen.address)
+        self.successor(seen).is_some()
+    }
+
+    /// The later life that is known of `seen`'s node, if there is one.
+    pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
+        Some(self.life_of(seen.address)).filter(|life| *life > seen.incarnation)
     }
 
     /// Takes a new life, later than any known of this node: counters begin at 1 again, under a new

@@ -106,6 +106,8 @@ pub enum HeartbeatAnswer {
     Digest(Digest),
     /// The sender was no member that the answerer knew; it is one now, so ask again.
     Unknown,
+    /// A later life of the sender is known: nothing that it says is heeded until it has taken one later still.
+    Superseded(Incarnation),
 }
 
 /// Writes of one origin in the order of their counters.
