@@ -432,6 +432,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     .max_connections((limits.connections_max / workers).max(1))
     .client_request_timeout(Duration::from_millis(limits.client_timeout_ms))
     .keep_alive(KEEP_ALIVE)
+    // A client that has gone frees its place at once, parked or not.
+    .h1_allow_half_closed(false)
     .disable_signals()
     .listen(listener)
     .map_err(failed("TCP"))?

@@ -42,6 +42,9 @@ impl Causality {
         // What only another map can bring is not waited for.
         let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
         if need.is_some() && self.parking.is_full() {
+            self.parking.retain(|request| !request.reply.is_closed());
+        }
+        if need.is_some() && self.parking.is_full() {
             self.parts.metrics.parked_overflows.inc();
         }
         let parked = self.parking.park(
