@@ -150,6 +150,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Longest body of a client's request in bytes; beyond: 413.
     pub body_max_bytes: usize,
+    /// Bytes of clients' bodies held at once, parked requests included, and as much again for peers';
+    /// beyond: 503. A PUT's value is held twice while it is parked.
+    pub bodies_max_bytes: usize,
     /// How long a client may take over its head, and again over its body; beyond: the connection ends (408).
     pub client_timeout_ms: u64,
     /// Bytes of keys, values and their metadata; beyond: 507 for PUT alone.
@@ -171,6 +174,7 @@ impl Default for Limits {
         Self {
             connections_max: 4_096,
             body_max_bytes: 8 << 20,
+            bodies_max_bytes: 512 << 20,
             client_timeout_ms: 10_000,
             store_max_bytes: 4 << 30,
             parked_max: 10_000,

@@ -64,6 +64,8 @@ families! {
     requests: IntCounterVec("causet_http_requests_total", &["route", "method", "status"]);
     /// Seconds from the request's head to its answer, parked time included, by route.
     latency: HistogramVec("causet_http_request_seconds", &["route"]);
+    /// Bytes of request bodies held now, parked requests included, by whose they are.
+    body_bytes: IntGaugeVec("causet_request_body_bytes", &["from"]);
     /// Writes accepted from clients.
     writes_accepted: IntCounter("causet_writes_accepted_total");
     /// Peers' writes applied after a push.

@@ -411,6 +411,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
         }
     };
     let listener = TcpListener::bind(listen).map_err(failed("TCP"))?;
+    give_up_on_readers_that_stall(&listener, settings.limits.client_timeout_ms)
+        .map_err(failed("TCP"))?;
     let (socket, sender) = datagram_socket(listen).map_err(failed("UDP"))?;
     let transport = HttpUdp::new(sender, peer_message_max(&settings));
     let world = World {
@@ -430,6 +432,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     .max_connections((limits.connections_max / workers).max(1))
     .client_request_timeout(Duration::from_millis(limits.client_timeout_ms))
     .keep_alive(KEEP_ALIVE)
+    // A client that has gone frees its place at once, parked or not.
+    .h1_allow_half_closed(false)
     .disable_signals()
     .listen(listener)
     .map_err(failed("TCP"))?
@@ -450,6 +454,19 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     receiver.abort();
     // Idle connections would hold up a graceful end; what is being written gets this long.
     let _ = tokio::time::timeout(LAST_ANSWERS, handle.stop(true)).await;
+    Ok(())
+}
+
+/// A client that does not read its answer would keep it in memory for as long as it likes: the HTTP server
+/// times requests, not answers. Every connection that is accepted inherits this.
+fn give_up_on_readers_that_stall(listener: &TcpListener, after_ms: u64) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let after = Duration::from_millis(after_ms);
+        socket2::SockRef::from(listener).set_tcp_user_timeout(Some(after))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, after_ms);
     Ok(())
 }
 

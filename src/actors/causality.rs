@@ -10,7 +10,7 @@ mod peers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -107,7 +107,7 @@ pub struct Causality {
     serving: Serving,
     store_full: bool,
     /// When parked requests are looked at next; `None` while none is parked.
-    alarm: Option<Millis>,
+    alarm: Option<(Millis, SpawnHandle)>,
     parts: CausalityParts,
 }
 

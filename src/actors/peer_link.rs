@@ -185,6 +185,10 @@ impl PeerLink {
             Ok(HeartbeatAnswer::Digest(digest)) if digest.from.address == self.peer => {
                 self.peer_answered(digest, ctx);
             }
+            Ok(HeartbeatAnswer::Superseded(incarnation)) => {
+                let superseded = OwnLifeSuperseded { incarnation };
+                self.parts.edges.superseded.tell(superseded);
+            }
             Ok(_) => log::debug!("{} does not know this node yet", self.peer),
             Err(error) => log::debug!("heartbeat to {}: {error}", self.peer),
         }

@@ -186,6 +186,7 @@ pub static SETTINGS: &[Setting] = &[
 
     number!("connections-max", "CONNECTIONS_MAX", Count("connections"), 1..=MILLION, Size limits.connections_max, "Open connections of clients and peers; beyond, new ones wait to be accepted"),
     number!("body-max-bytes", "BODY_MAX_BYTES", Bytes, 1..=1 << 30, Size limits.body_max_bytes, "Largest body of a request; beyond: 413"),
+    number!("bodies-max-bytes", "BODIES_MAX_BYTES", Bytes, 1..=1 << 40, Size limits.bodies_max_bytes, "Bytes of clients' bodies held at once, and as much for peers'; beyond: 503"),
     number!("client-timeout-ms", "CLIENT_TIMEOUT_MS", Millis, 10..=DAY_MS, Wide limits.client_timeout_ms, "How long a client may take over the head of a request, and again over its body"),
     number!("store-max-bytes", "STORE_MAX_BYTES", Bytes, 1..=1_024 * TEBIBYTE, Wide limits.store_max_bytes, "Bytes of keys, values and their metadata; beyond: 507 for PUT"),
     number!("parked-max", "PARKED_MAX", Count("requests"), 0..=1_000 * MILLION, Size limits.parked_max, "Requests that wait for their dependencies; beyond: 503 at once"),

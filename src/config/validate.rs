@@ -210,6 +210,7 @@ static RULES: &[Rule] = &[
     rule("batch-max-bytes", "buffer-max-bytes", at_most, "a buffer that holds a batch"),
     rule("outbox-max-bytes", "body-max-bytes", |outbox, body| body <= outbox, "an outbox that holds the largest write"),
     rule("buffer-max-bytes", "body-max-bytes", |buffer, body| body <= buffer, "a buffer that holds the largest write"),
+    rule("body-max-bytes", "bodies-max-bytes", at_most, "a budget that holds the largest body"),
     rule("body-max-bytes", "store-max-bytes", at_most, "a store that holds the largest write"),
     rule("probe-period-ms", "probe-rtt-ms", |period, rtt| rtt < period, "--probe-rtt-ms below --probe-period-ms, or there is no time to ask others"),
     rule("probe-period-ms", "suspicion-ms", at_most, "--suspicion-ms of at least one --probe-period-ms"),

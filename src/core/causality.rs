@@ -112,7 +112,7 @@ impl CausalState {
         let version = Version {
             dot,
             time: self.time,
-            deps: metadata.clocks.clone(),
+            deps: self.existing(&metadata.clocks),
             content,
         };
         debug_assert!(version.time > metadata.time, "stamps extend happens-before");
@@ -120,6 +120,18 @@ impl CausalState {
             key,
             version: Arc::new(version),
         }
+    }
+
+    /// The groups that can name a write: while there is one shard, its own. A group of a shard that does not exist
+    /// comes from no replica; kept with the version it would be handed on to every reader, for ever.
+    fn existing(&self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
+        let exists = |domain: &Domain| *domain == self.domain;
+        if clocks.iter().all(|(domain, _)| exists(domain)) {
+            return clocks.clone();
+        }
+        let groups = clocks.iter().filter(|(domain, _)| exists(domain));
+        let groups = groups.map(|(domain, clock)| (*domain, clock.clone()));
+        Arc::new(groups.collect())
     }
 
     /// Takes a peer's batch: what is next is delivered, what is early is parked, what is covered is
@@ -202,7 +214,12 @@ impl CausalState {
 
     /// Whether `seen` is an earlier life of its node than the latest known.
     pub fn is_outlived(&self, seen: Origin) -> bool {
-        seen.incarnation < self.life_of(seen.address)
+        self.successor(seen).is_some()
+    }
+
+    /// The later life that is known of `seen`'s node, if there is one.
+    pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
+        Some(self.life_of(seen.address)).filter(|life| *life > seen.incarnation)
     }
 
     /// Takes a new life, later than any known of this node: counters begin at 1 again, under a new
@@ -346,6 +363,22 @@ mod tests {
         let unmet = state.unmet(&metadata).unwrap();
         assert_eq!(unmet.iter().count(), 1);
         assert_eq!(unmet.get(&Domain::UNSHARDED).unwrap().get(&origin(1)), 1);
+    }
+
+    #[test]
+    fn a_group_of_a_shard_that_does_not_exist_is_not_handed_on_to_readers() {
+        let mut state = state(9);
+        let mut metadata = Metadata::default();
+        put(&mut state, &mut metadata, 5);
+        let nowhere = Domain {
+            shard: crate::core::id::ShardId(7),
+            ..Domain::UNSHARDED
+        };
+        Arc::make_mut(&mut metadata.clocks).cover(nowhere, dot(1, 5));
+        let write = put(&mut state, &mut metadata, 6);
+        assert_eq!(write.version.deps.get(&nowhere), None);
+        let own = write.version.deps.get(&Domain::UNSHARDED);
+        assert_eq!(own.map(|clock| clock.get(&origin(9))), Some(1));
     }
 
     #[test]

@@ -337,8 +337,16 @@ impl FromStr for Domain {
 }
 
 /// A client's key: 1 to [`Key::MAX_CHARS`] Unicode scalar values. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key(Arc<str>);
+
+impl<'de> Deserialize<'de> for Key {
+    /// From a peer: one that no client can name is refused.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        Self::new(text).ok_or_else(|| serde::de::Error::custom("a key is empty or too long"))
+    }
+}
 
 impl Key {
     /// The longest key, in Unicode scalar values (contract §2).
@@ -417,5 +425,7 @@ mod tests {
         assert!(Key::new(&"é".repeat(50)).is_some());
         assert!(Key::new(&"é".repeat(51)).is_none());
         assert!(Key::new("").is_none());
+        let long = postcard::to_stdvec(&"e".repeat(51)).unwrap();
+        assert!(postcard::from_bytes::<Key>(&long).is_err());
     }
 }

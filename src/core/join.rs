@@ -158,7 +158,7 @@ pub enum Staged {
     AskFor(u32),
     /// All is here.
     Complete(Cut),
-    /// The page is not of the same cut as those before; nothing of them may be used.
+    /// The page contradicts itself, or is not of the same cut as those before; nothing of them may be used.
     Inconsistent,
 }
 
@@ -170,6 +170,9 @@ impl Staging {
 
     /// Takes the page that was asked for.
     pub fn stage(&mut self, page: JoinPage) -> Staged {
+        let Ok(page) = page.check() else {
+            return Staged::Inconsistent;
+        };
         let mut joined = self.joined.take().unwrap_or_else(|| Cut {
             from: page.from,
             clock: page.clock.clone(),

@@ -37,6 +37,9 @@ pub struct Metadata {
 pub struct Malformed(String);
 
 impl Metadata {
+    /// Entries that metadata may have: far more than there are lives to name, and few enough to be merged at once.
+    pub const ENTRIES_MAX: usize = 16_384;
+
     /// Reads the JSON form.
     ///
     /// # Errors
@@ -116,6 +119,10 @@ impl Form {
         let stamp = self.stamp.unwrap_or_default();
         let time = HlcTime::try_from(stamp).map_err(|e| Malformed(e.to_string()))?;
         let groups = self.clocks.map_or_else(Vec::new, |pairs| pairs.0);
+        let entries: usize = groups.iter().map(|(_, clock)| clock.0.len()).sum();
+        if entries.max(groups.len()) > Metadata::ENTRIES_MAX {
+            return Err(Malformed(format!("{entries} entries are too many")));
+        }
         let clocks: Result<Vec<_>, Malformed> = groups.into_iter().map(group).collect();
         let mut clocks = clocks?;
         clocks.sort_unstable_by_key(|(domain, _)| *domain);
@@ -226,6 +233,20 @@ mod tests {
         for text in ["null", " \"null\"", "{}", "\"\"", ""] {
             assert_eq!(Metadata::from_json(text), Ok(Metadata::default()), "{text}");
         }
+    }
+
+    #[test]
+    fn metadata_may_have_many_entries_but_not_any_number() {
+        let with = |entries: usize| {
+            let entry = |n| format!(r#""10.0.0.1:1@{n:x}":1"#);
+            let entries: Vec<String> = (1..=entries).map(entry).collect();
+            let clock = entries.join(",");
+            Metadata::from_json(&format!(
+                r#"{{"stamp":[1,0],"clocks":{{"0/s0":{{{clock}}}}}}}"#
+            ))
+        };
+        assert!(with(Metadata::ENTRIES_MAX).is_ok());
+        assert!(with(Metadata::ENTRIES_MAX + 1).is_err());
     }
 
     #[test]

@@ -116,6 +116,16 @@ impl<T> ParkingLot<T> {
         tickets.into_iter().filter_map(|t| self.take(t)).collect()
     }
 
+    /// Drops the requests that nobody waits for any more.
+    pub fn retain(&mut self, mut awaited: impl FnMut(&T) -> bool) {
+        let gone =
+            |(ticket, parked): (&u64, &Parked<T>)| (!awaited(&parked.request)).then_some(*ticket);
+        let gone: Vec<u64> = self.parked.iter().filter_map(gone).collect();
+        for ticket in gone {
+            self.take(ticket);
+        }
+    }
+
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<Millis> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
@@ -170,6 +180,19 @@ mod tests {
         let need = clock(&[(1, 1)]);
         lot.park("a", need.clone(), 100, &Clock::new()).unwrap();
         assert_eq!(lot.park("b", need, 100, &Clock::new()), Err("b"));
+    }
+
+    #[test]
+    fn requests_that_nobody_waits_for_make_room() {
+        let mut lot = ParkingLot::new(2);
+        for name in ["stays", "gone"] {
+            lot.park(name, clock(&[(1, 1)]), 100, &Clock::new())
+                .unwrap();
+        }
+        lot.retain(|name| *name != "gone");
+        assert!(!lot.is_full());
+        assert_eq!(lot.release(&clock(&[(1, 1)])), ["stays"]);
+        assert_eq!(lot.next_deadline(), None);
     }
 
     #[test]

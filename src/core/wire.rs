@@ -106,6 +106,8 @@ pub enum HeartbeatAnswer {
     Digest(Digest),
     /// The sender was no member that the answerer knew; it is one now, so ask again.
     Unknown,
+    /// A later life of the sender is known: nothing that it says is heeded until it has taken one later still.
+    Superseded(Incarnation),
 }
 
 /// Writes of one origin in the order of their counters.
@@ -233,6 +235,23 @@ pub struct JoinPage {
     pub last: bool,
 }
 
+impl JoinPage {
+    /// Checks that the page holds nothing that its own clock does not cover.
+    ///
+    /// # Errors
+    /// [`WireError::Inconsistent`]; nothing of the join is to be used.
+    pub fn check(self) -> Result<Self, WireError> {
+        let covered = |write: &Write| write.dot().counter > 0 && self.clock.covers(&write.dot());
+        if self.writes.iter().all(covered) {
+            Ok(self)
+        } else {
+            Err(WireError::Inconsistent(
+                "a page of writes that its clock does not cover",
+            ))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +265,20 @@ mod tests {
             writes: vec![write(1, 1), write(1, 2)],
         };
         assert_eq!(decode(&encode(&batch)), Ok(batch));
+    }
+
+    #[test]
+    fn a_page_with_a_write_beyond_its_clock_is_refused_whole() {
+        let page = |counter| JoinPage {
+            from: origin(2),
+            clock: [(origin(1), 2)].into_iter().collect(),
+            time: HlcTime::ZERO,
+            writes: vec![write(1, 1), write(1, counter)],
+            last: true,
+        };
+        assert!(page(2).check().is_ok());
+        assert!(page(3).check().is_err());
+        assert!(page(0).check().is_err());
     }
 
     #[test]

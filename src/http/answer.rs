@@ -109,7 +109,10 @@ impl Problem {
     fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::TooLarge { .. } | Self::TooSlow | Self::BrokenOff { .. }
+            Self::TooLarge { .. }
+                | Self::TooSlow
+                | Self::BrokenOff { .. }
+                | Self::Refused(Refusal::Overloaded)
         )
     }
 

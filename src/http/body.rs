@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::answer::Problem;
+use super::budget::Part;
 
 /// A body over its limit is read on, and thrown away, up to this many times the limit, so that a
 /// client that writes before it reads gets to see its 413.
@@ -24,12 +25,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`Problem::TooLarge`] past `limit` bytes, declared or read, [`Problem::TooSlow`] after
-/// `timeout_ms`, [`Problem::BrokenOff`] when the connection or its framing broke.
+/// `timeout_ms`, [`Problem::BrokenOff`] when the connection or its framing broke,
+/// [`Problem::OVERLOADED`] when too much is held already. `held` takes the length of what was read.
 pub(super) async fn read(
     payload: Payload,
     declared: Option<u64>,
     limit: usize,
     timeout_ms: u64,
+    held: &mut Part,
 ) -> Result<Bytes, Problem> {
     let too_large = declared.is_some_and(|length| length > limit as u64);
     let timeout = if too_large {
@@ -37,14 +40,14 @@ pub(super) async fn read(
     } else {
         Duration::from_millis(timeout_ms)
     };
-    let body = tokio::time::timeout(timeout, collect(payload, limit)).await;
+    let body = tokio::time::timeout(timeout, collect(payload, limit, held)).await;
     if too_large {
         return Err(Problem::TooLarge { limit });
     }
     body.unwrap_or(Err(Problem::TooSlow))
 }
 
-async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(mut payload: Payload, limit: usize, held: &mut Part) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut body = BytesMut::new();
     let mut length = 0_usize;
@@ -55,6 +58,9 @@ async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
         length += chunk.len();
         if length > limit.saturating_mul(DRAIN) {
             break;
+        }
+        if length <= limit {
+            held.take(chunk.len())?;
         }
         if length > limit {
             (first, body) = (Bytes::new(), BytesMut::new());

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::answer::Problem;
+use super::budget::Budget;
 use crate::config::Limits;
 use crate::core::id::Address;
 use crate::core::metadata::Metadata;
@@ -23,7 +24,7 @@ use crate::messages::causality::{
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
 use crate::messages::view::{AddOutcome, AddReplica, ReadView, RemoveOutcome, RemoveReplica};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
 use crate::transport::Call;
 
@@ -60,6 +61,8 @@ pub struct Gateway {
     edges: GatewayEdges,
     limits: Limits,
     peer_body_max: usize,
+    client_bodies: Budget,
+    peer_bodies: Budget,
     metrics: Metrics,
     uptime: Uptime,
     complaints: Arc<Mutex<BTreeMap<Option<IpAddr>, u64>>>,
@@ -92,6 +95,8 @@ impl Gateway {
             edges,
             limits,
             peer_body_max,
+            client_bodies: Budget::with_limit(limits.bodies_max_bytes),
+            peer_bodies: Budget::with_limit(limits.bodies_max_bytes),
             metrics,
             uptime,
             complaints: Arc::default(),
@@ -100,6 +105,15 @@ impl Gateway {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Clients and peers have a budget each, so that neither can starve the other.
+    pub(super) fn body_budget(&self, for_peer: bool) -> &Budget {
+        if for_peer {
+            &self.peer_bodies
+        } else {
+            &self.client_bodies
+        }
     }
 
     pub(super) fn peer_body_max(&self) -> usize {
@@ -275,6 +289,11 @@ impl Gateway {
 
     /// Everything that is counted, in Prometheus text.
     pub fn metrics_text(&self) -> String {
+        let budgets = [("client", &self.client_bodies), ("peer", &self.peer_bodies)];
+        for (whose, budget) in budgets {
+            let gauge = self.metrics.body_bytes.with_label_values(&[whose]);
+            gauge.set(as_gauge(budget.held()));
+        }
         self.metrics.to_text()
     }
 }

@@ -34,8 +34,8 @@ pub(super) async fn answer(
         }
     };
     let body = ClientBody::parse(body).map_err(no_object)?;
-    let in_header = request.headers().get(HEADER);
-    let metadata = metadata_of(&body, in_header)?;
+    let in_headers: Vec<&HeaderValue> = request.headers().get_all(HEADER).collect();
+    let metadata = metadata_of(&body, &in_headers)?;
     // What is wrong with the rest is reported after the check of the dependencies.
     let (operation, problem) = match operation(request.method(), raw_key, &body) {
         Ok(operation) => (operation, None),
@@ -45,17 +45,17 @@ pub(super) async fn answer(
     let outcome = gateway.client(operation, metadata.clone(), wait_ms).await?;
     match problem {
         Some(problem) if matches!(outcome, Outcome::Met) => Err(problem),
-        _ => respond(outcome, metadata, in_header.is_some()),
+        _ => respond(outcome, metadata, !in_headers.is_empty()),
     }
 }
 
-fn metadata_of(body: &ClientBody<'_>, header: Option<&HeaderValue>) -> Result<Metadata, Problem> {
+fn metadata_of(body: &ClientBody<'_>, headers: &[&HeaderValue]) -> Result<Metadata, Problem> {
     let malformed = |detail: String| Problem::MalformedMetadata { detail };
     let parse = |text| Metadata::from_json(text).map_err(|error| malformed(error.to_string()));
     let mut metadata = body
         .metadata
         .map_or_else(|| Ok(Metadata::default()), |m| parse(m.get()))?;
-    if let Some(header) = header {
+    for header in headers {
         let text = header
             .to_str()
             .map_err(|error| malformed(error.to_string()))?;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod budget;
 pub mod gateway;
 mod internal;
 mod kvs;
@@ -107,7 +108,9 @@ async fn dispatch(
     let declared = request.headers().get(CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse().ok());
     let timeout_ms = gateway.limits().client_timeout_ms;
-    let body = body::read(payload, declared, limit, timeout_ms).await?;
+    let for_peer = matches!(route, Some(Route::Peer(_)));
+    let mut held = gateway.body_budget(for_peer).part();
+    let body = body::read(payload, declared, limit, timeout_ms, &mut held).await?;
     let route = route.ok_or(Problem::NoSuchRoute)?;
     match (route, request.method()) {
         (Route::Kvs { raw_key }, &(Method::GET | Method::PUT | Method::DELETE)) => {

@@ -149,7 +149,8 @@ pub struct JoinEnded {
     pub result: Result<Cut, String>,
 }
 
-/// `PeerLink` → `Causality`: a peer refused a batch because it knows a later life of this node.
+/// `PeerLink` → `Causality`: a peer refused a batch or a heartbeat because it knows a later life of
+/// this node.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnLifeSuperseded {
     /// The later life.

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,10 +88,14 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// How often this process has looked for ports.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
 /// `count` ports in a row that nobody has, TCP and UDP, below those that systems hand out by themselves.
 pub(crate) fn free_ports(count: u16) -> Range<u16> {
-    // Tests run in processes of their own: each looks first where the others do not.
-    let start = std::process::id() * 16 % 10_000;
+    // Tests run in processes or threads of their own: each looks first where the others do not.
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let start = (std::process::id() + 97 * call) * 16 % 10_000;
     let bases = (0..10_000)
         .step_by(16)
         .map(|step| 20_000 + (start + step) % 10_000);

@@ -1,5 +1,7 @@
 //! §2: what a client may use up, and the answers beyond it.
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::replica::{get, put};
 use crate::support::waiting::PATIENCE;
 use crate::support::{Launch, Replica, Request, V, until};
@@ -229,4 +231,21 @@ fn overload_is_answered_as_such_and_passes() {
     replica
         .put("after", "1", &V::none())
         .expect_result(201, "created");
+}
+
+#[test]
+fn a_client_that_reads_nothing_of_its_answer_is_cut_off() {
+    let replica = Launch::new()
+        .settings(&[("client-timeout-ms", "500")])
+        .start();
+    let large = format!("\"{}\"", "x".repeat(8_000_000));
+    replica.put("k", &large, &V::none()).expect(201);
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Too small for the answer, so that the rest of it stays with the replica.
+    client.set_recv_buffer_size(4_096).unwrap();
+    client.connect(&replica.address().into()).unwrap();
+    client.send(&get("k", &V::none()).bytes()).unwrap();
+    until(PATIENCE, "the replica has had enough", || {
+        client.send(b" ").is_err()
+    });
 }

@@ -321,3 +321,13 @@ fn a_write_is_stamped_above_what_its_metadata_saw() {
     assert!(next.stamp() > written.stamp(), "{next:?} {written:?}");
     assert_eq!(replica.get("k", &V::none()).member("value").unwrap(), "2");
 }
+
+#[test]
+fn dependencies_in_a_second_header_count_as_those_in_the_first() {
+    let replica = Launch::new().start();
+    let v = r#"{"stamp":[1,0],"clocks":{"0/s0":{"127.0.0.9:9@1":1}}}"#;
+    let request = Request::new("GET", "/kvs/k")
+        .header("Causal-Metadata", "null")
+        .header("Causal-Metadata", v);
+    replica.ask(&request).expect(503);
+}

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use causet::core::causal_buffer::BufferLimits;
 use causet::core::causality::CausalState;
 use causet::core::clock::{Clock, Relation};
-use causet::core::id::{Domain, Dot, Key};
+use causet::core::id::{Domain, Dot, Key, ShardId};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::metadata::Metadata;
+use causet::core::stamp::HlcTime;
 use causet::core::store::{Store, Summary};
 use causet::core::wire::{Batch, JoinAnswer, JoinRequest};
 use causet::core::write::{Content, Value, Version, Write};
@@ -19,6 +20,11 @@ use proptest::prelude::*;
 use crate::names::origin;
 
 pub(crate) const DOMAIN: Domain = Domain::UNSHARDED;
+/// Another shard under the same map.
+const ELSEWHERE: Domain = Domain {
+    shard: ShardId(1),
+    ..DOMAIN
+};
 pub(crate) const REPLICAS: usize = 4;
 const CLIENTS: usize = 3;
 
@@ -122,6 +128,12 @@ pub(crate) enum Step {
     },
     /// A client reads a key at a replica.
     Read { client: usize, at: usize, key: u8 },
+    /// A client reads, from another shard, the latest of so many writes of a node.
+    ReadElsewhere {
+        client: usize,
+        counter: u64,
+        wall_ms: u64,
+    },
     /// A replica gets some of another's own writes.
     Push {
         from: usize,
@@ -142,6 +154,9 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
             |(client, at, key, delete, wall_ms)| Step::Write { client, at, key, delete, wall_ms }
         ),
         3 => (client(), replica(), key()).prop_map(|(client, at, key)| Step::Read { client, at, key }),
+        1 => (client(), 1_u64..9, 0_u64..200_000).prop_map(
+            |(client, counter, wall_ms)| Step::ReadElsewhere { client, counter, wall_ms }
+        ),
         6 => (replica(), replica(), 0_usize..8, 1_usize..4).prop_map(
             |(from, to, first, count)| Step::Push { from, to, first, count }
         ),
@@ -201,6 +216,25 @@ impl Cluster {
                 wall_ms,
             } => self.write(client, at, key, (delete, wall_ms)),
             Step::Read { client, at, key } => self.read(client, at, key),
+            Step::ReadElsewhere {
+                client,
+                counter,
+                wall_ms,
+            } => {
+                let version = Version {
+                    dot: Dot {
+                        origin: origin(0),
+                        counter,
+                    },
+                    time: HlcTime {
+                        ms: wall_ms,
+                        count: 0,
+                    },
+                    deps: Arc::default(),
+                    content: Content::Tombstone,
+                };
+                self.clients[client].observe(ELSEWHERE, &version);
+            }
             Step::Push {
                 from,
                 to,
@@ -233,8 +267,15 @@ impl Cluster {
             Content::Value(Value::new(&wall_ms.to_string()).unwrap())
         };
         let key = Key::new(&format!("k{key}")).unwrap();
+        let clock = replica.state.clock().clone();
         let write = replica.state.write(key, content, metadata, wall_ms);
-        assert!(write.version.time > metadata.time);
+        let time = write.version.time;
+        assert!(time > metadata.time, "above all that its client saw");
+        let mut applied = self.writes.values().filter(|w| clock.covers(&w.dot()));
+        assert!(
+            applied.all(|earlier| earlier.version.time < time),
+            "above all that was applied here"
+        );
         metadata.observe(DOMAIN, &write.version);
         replica.store.apply(write.clone());
         replica.log.push(write.clone());

@@ -42,6 +42,9 @@ impl Causality {
         // What only another map can bring is not waited for.
         let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
         if need.is_some() && self.parking.is_full() {
+            self.parking.retain(|request| !request.reply.is_closed());
+        }
+        if need.is_some() && self.parking.is_full() {
             self.parts.metrics.parked_overflows.inc();
         }
         let parked = self.parking.park(
@@ -146,13 +149,18 @@ impl Causality {
         let Some(due) = self.parking.next_deadline() else {
             return;
         };
-        if self.alarm.is_none_or(|alarm| due < alarm) {
-            self.alarm = Some(due);
-            ctx.run_later(Duration::from_millis(due - now), |causality, ctx| {
-                causality.alarm = None;
-                causality.mind_deadlines(ctx);
-            });
+        if self.alarm.is_some_and(|(alarm, _)| alarm <= due) {
+            return;
         }
+        // One alarm at a time: each that is left over would set another one when it rings.
+        if let Some((_, later)) = self.alarm.take() {
+            ctx.cancel_future(later);
+        }
+        let ring = ctx.run_later(Duration::from_millis(due - now), |causality, ctx| {
+            causality.alarm = None;
+            causality.mind_deadlines(ctx);
+        });
+        self.alarm = Some((due, ring));
     }
 
     pub(super) fn refuse_parked(&mut self) {

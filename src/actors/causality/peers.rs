@@ -163,8 +163,11 @@ impl Handler<Mail<ExchangeDigest>> for Causality {
     fn handle(&mut self, mail: Mail<ExchangeDigest>, _: &mut Context<Self>) {
         let exchange = mail.open();
         self.consider(&exchange.digest, exchange.may_join);
-        let digest = self.digest(exchange.steady);
-        let _ = exchange.reply.send(HeartbeatAnswer::Digest(digest));
+        let answer = match self.state.successor(exchange.digest.from) {
+            Some(life) => HeartbeatAnswer::Superseded(life),
+            None => HeartbeatAnswer::Digest(self.digest(exchange.steady)),
+        };
+        let _ = exchange.reply.send(answer);
     }
 }
 

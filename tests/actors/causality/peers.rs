@@ -317,3 +317,20 @@ fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers
         assert!(answered(&mut get).is_none(), "it is the store that answers");
     });
 }
+
+#[test]
+fn a_heartbeat_of_an_outlived_life_is_answered_with_the_later_one() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        stage.hear(digest(reborn(1), Clock::new()), true).await;
+        let exchange = |reply| ExchangeDigest {
+            digest: digest(origin(1), clock(&[(1, 1)])),
+            may_join: true,
+            steady: true,
+            reply,
+        };
+        let answer = stage.actor.ask(exchange).await;
+        assert_eq!(answer, HeartbeatAnswer::Superseded(reborn(1).incarnation));
+        assert_eq!(stage.asked(), []);
+    });
+}
