@@ -91,6 +91,12 @@ fn explain(facts: &Facts<'_>, order: &CausalOrder, read: usize) -> Explanation {
     Explanation::Deletes(order.writes[key].iter().filter(possible).collect())
 }
 
+/// Whether this is an absent read that names no delete, and that more than one explains.
+pub(super) fn is_ambiguous(facts: &Facts<'_>, order: &CausalOrder, read: usize) -> bool {
+    let unnamed = facts.nodes[order.node[read]].role == Role::Read(Source::Unnamed);
+    unnamed && matches!(explain(facts, order, read), Explanation::Deletes(d) if !d.is_empty())
+}
+
 fn unnamed(
     facts: &Facts<'_>,
     order: &CausalOrder,

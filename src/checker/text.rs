@@ -29,6 +29,7 @@ use std::fmt::Write as _;
 
 use super::facts::{Facts, Role, Source};
 use super::history::{Absence, Action, History, Operation, OperationId, Outcome};
+use super::reads;
 
 /// A text that is not of the format above; the line says where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +49,14 @@ pub fn write(history: &History) -> Result<String, Vec<super::Violation>> {
     let mut facts = Facts::gather(history, &mut Vec::new())?;
     // A causal cycle is written as it is: the checkers find it as well.
     let order = super::causal_order(&mut facts);
-    let seen_writes = |node: usize| match &order {
-        Ok(order) => order.past[order.rank[node]].meets(&order.writes[facts.nodes[node].key]),
+    let open = |node: usize| match &order {
+        Ok(order) => reads::is_ambiguous(&facts, order, order.rank[node]),
         Err(_) => true,
     };
     let mut writer = Writer::new(&facts);
     writer.genesis();
     for node in 0..facts.nodes.len() {
-        writer.transaction(node, seen_writes(node));
+        writer.transaction(node, open(node));
     }
     writer.aborted();
     Ok(writer.text)
@@ -105,7 +106,7 @@ impl<'a, 'h> Writer<'a, 'h> {
         self.transaction = 1;
     }
 
-    fn transaction(&mut self, node: usize, seen_writes: bool) {
+    fn transaction(&mut self, node: usize, open: bool) {
         let facts = self.facts;
         let (session, continued) = self.sessions.of[node];
         if continued.is_none() {
@@ -124,9 +125,11 @@ impl<'a, 'h> Writer<'a, 'h> {
         match facts.nodes[node].role {
             Role::Put | Role::Delete => self.event('w', key, self.value(node), session),
             Role::Read(Source::Write(writer)) => self.event('r', key, self.value(writer), session),
-            Role::Read(Source::Initial) => self.event('r', key, key + 1, session),
-            Role::Read(Source::Unnamed) if !seen_writes => self.event('r', key, key + 1, session),
-            Role::Read(Source::Unnamed) => {}
+            Role::Read(Source::Unnamed) if open => {}
+            // An absence that nothing explains is told as one that only the initial state might.
+            Role::Read(Source::Initial | Source::Unnamed) => {
+                self.event('r', key, key + 1, session);
+            }
             Role::Read(Source::Unsound) => {
                 let value = self.stray(node);
                 self.event('r', key, value, session);

@@ -17,7 +17,8 @@ pub(crate) enum Bug {
     ReadForgotten,
     /// What a write returns does not cover it.
     WriteForgotten,
-    /// Writes are applied before what they depend on.
+    /// Writes are applied before what they depend on. Clients cannot tell: what a read returns names all that it depends on, so the next
+    /// one is refused until that is there.
     DeliveryUnchecked,
     /// Reads now and then return an older version.
     OlderVersion,
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) operations: u64,
     pub(crate) keys: usize,
+    /// How likely a write that may be applied at a replica is, between two operations.
+    pub(crate) delivery: f64,
     pub(crate) bug: Bug,
     /// Whether answers name the deletes that they report.
     pub(crate) named: bool,
@@ -92,7 +95,7 @@ pub(crate) fn run(plan: Plan) -> History {
         history: History::default(),
     };
     for id in 0..plan.operations {
-        run.deliver(0.2);
+        run.deliver(plan.delivery);
         run.operate(id);
     }
     run.finish();
@@ -104,12 +107,12 @@ impl Run {
         let mut moved = false;
         for replica in 0..REPLICAS {
             for write in 0..self.writes.len() {
+                let applied = &self.replicas[replica].applied;
+                if applied.contains(&write) || !self.random.random_bool(probability) {
+                    continue;
+                }
                 let unchecked = self.plan.bug == Bug::DeliveryUnchecked;
-                let known = self.replicas[replica].applied.contains(&write);
-                let met = self.writes[write]
-                    .deps
-                    .is_subset(&self.replicas[replica].applied);
-                if !known && (met || unchecked) && self.random.random_bool(probability) {
+                if unchecked || self.writes[write].deps.is_subset(applied) {
                     self.apply(replica, write);
                     moved = true;
                 }

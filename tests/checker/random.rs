@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use crate::model::{Bug, Plan, run};
 
+const SEEDS: u64 = 40;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -13,57 +15,69 @@ proptest! {
         seed in any::<u64>(),
         operations in 1..150_u64,
         keys in 1..5_usize,
+        delivery in 0.01..0.5,
         named in any::<bool>(),
     ) {
-        let report = check(&run(Plan { seed, operations, keys, bug: Bug::None, named }));
+        let report = check(&run(Plan { seed, operations, keys, delivery, bug: Bug::None, named }));
         prop_assert!(report.holds(), "{report}");
     }
 }
 
-/// Of 100 runs of 120 operations each, those with a violation, and their reports.
-fn caught(bug: Bug, named: bool) -> Vec<Report> {
-    let plan = |seed| Plan {
-        seed,
-        operations: 120,
-        keys: 3,
-        bug,
-        named,
+/// Two runs per seed, one on two hot keys and one on many: the reports of those that were rejected, by seed.
+fn caught(bug: Bug, named: bool) -> Vec<Vec<Report>> {
+    let report = |seed, keys, delivery| {
+        check(&run(Plan {
+            seed,
+            operations: 250,
+            keys,
+            delivery,
+            bug,
+            named,
+        }))
     };
-    let reports = (0..100).map(|seed| check(&run(plan(seed))));
-    reports.filter(|report| !report.holds()).collect()
+    let both = |seed| [report(seed, 2, 0.1), report(seed, 40, 0.05)];
+    let rejected = |seed| both(seed).into_iter().filter(|report| !report.holds());
+    (0..SEEDS).map(|seed| rejected(seed).collect()).collect()
+}
+
+fn count(caught: &[Vec<Report>]) -> usize {
+    caught.iter().filter(|reports| !reports.is_empty()).count()
 }
 
 #[test]
-fn every_bug_of_the_store_is_caught_in_most_runs() {
+fn every_bug_of_the_store_that_shows_is_caught_with_most_seeds() {
     let bugs = [
-        (Bug::ReadsUnchecked, 70, 50),
-        (Bug::ReadForgotten, 0, 0),
-        (Bug::WriteForgotten, 0, 0),
-        (Bug::DeliveryUnchecked, 0, 0),
-        (Bug::OlderVersion, 0, 0),
-        (Bug::WriteLost, 0, 0),
-        (Bug::TimeIgnoresPast, 0, 0),
-        (Bug::ArrivalWins, 0, 0),
-        (Bug::TombstoneDropped, 0, 0),
-        (Bug::DeleteSkipped, 0, 0),
+        (Bug::ReadsUnchecked, 35, 35),
+        (Bug::ReadForgotten, 20, 10),
+        (Bug::WriteForgotten, 35, 35),
+        (Bug::OlderVersion, 35, 35),
+        (Bug::WriteLost, 28, 25),
+        (Bug::TimeIgnoresPast, 35, 35),
+        (Bug::ArrivalWins, 35, 35),
+        (Bug::TombstoneDropped, 35, 20),
+        (Bug::DeleteSkipped, 35, 35),
     ];
     for (bug, at_least, at_least_unnamed) in bugs {
-        let (named, unnamed) = (caught(bug, true).len(), caught(bug, false).len());
-        println!("{bug:?}: caught in {named} of 100 runs, {unnamed} if deletes are not named");
+        let (named, unnamed) = (count(&caught(bug, true)), count(&caught(bug, false)));
+        println!(
+            "{bug:?}: caught with {named} of {SEEDS} seeds, {unnamed} if deletes are not named"
+        );
         assert!(
             named >= at_least && unnamed >= at_least_unnamed,
             "{bug:?}: {named}, {unnamed}"
         );
     }
-    assert!(caught(Bug::None, true).is_empty());
+    assert_eq!(count(&caught(Bug::None, true)), 0);
+    // What clients cannot see is no violation: see the bug's own line.
+    assert_eq!(count(&caught(Bug::DeliveryUnchecked, true)), 0);
 }
 
 #[test]
 fn what_is_caught_has_the_name_of_the_bug() {
     let has = |bug, kind: Kind| {
         let reports = caught(bug, true);
-        let count = reports.iter().filter(|report| report.has(kind)).count();
-        assert!(count > 0, "{bug:?} never shows as {kind}");
+        let shown = reports.iter().flatten().any(|report| report.has(kind));
+        assert!(shown, "{bug:?} never shows as {kind}");
     };
     has(Bug::DeleteSkipped, Kind::Resurrection);
     has(Bug::TombstoneDropped, Kind::WriteCoInitRead);

@@ -77,6 +77,24 @@ fn a_history_that_cannot_be_is_not_written() {
     assert!(text::write(&history(&[get(1, "x", "a").after(&[7])])).is_err());
 }
 
+#[test]
+fn the_examples_of_the_documentation_are_what_is_printed() {
+    let page = include_str!("../../docs/checkers.md");
+    let example = history(&[
+        put(1, "x", "a"),
+        absent(2, "x", Absence::Initial).after(&[1]),
+    ]);
+    let report = check(&example).to_string();
+    assert!(page.contains(&report), "{report}");
+    let example = history(&[
+        put(1, "x", "a"),
+        absent(2, "x", Absence::Initial),
+        get(3, "x", "a").after(&[1, 2]),
+    ]);
+    let written = text::write(&example).unwrap();
+    assert!(page.contains(&written), "{written}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -87,7 +105,7 @@ proptest! {
         named in any::<bool>(),
         bug in proptest::sample::select(vec![Bug::None, Bug::ReadForgotten, Bug::OlderVersion, Bug::TombstoneDropped]),
     ) {
-        let mut history = run(Plan { seed, operations, keys: 2, bug, named });
+        let mut history = run(Plan { seed, operations, keys: 2, delivery: 0.1, bug, named });
         history.final_states.clear();
         let (direct, text) = (check(&history), text::write(&history));
         let read = check(&text::read(&text.unwrap()).unwrap());
