@@ -103,7 +103,9 @@ mod tests {
     fn union_difference_and_intersection_act_on_every_word() {
         let of = |members: &[usize]| {
             let mut set = Bits::new(200);
-            members.iter().for_each(|m| set.insert(*m));
+            for member in members {
+                set.insert(*member);
+            }
             set
         };
         let mut set = of(&[1, 100]);

@@ -1,7 +1,8 @@
 //! The order of concurrent writes that reads imply, and its cycles: `CyclicCF`.
 //!
-//! Who reads `v` with another write `w` of that key in his causal past has seen `v` win over `w`. All replicas apply one rule,
-//! so one total order of all writes must contain every such pair and causality: a cycle in the union shows that there is none.
+//! Who reads `v` with another write `w` of that key in his causal past has seen `v` win over `w`. All
+//! replicas apply one rule, so one total order of all writes must contain every such pair and causality: a
+//! cycle in the union shows that there is none.
 
 use std::collections::HashSet;
 
@@ -117,13 +118,15 @@ impl Conflicts {
             guarantee: self.guarantee(order, cycle),
             operations: facts.ids(&order.nodes(&ranks)),
             explanation: format!(
-                "no order of the writes agrees with causality and with what was read; each of these must come before the next, the last is the first again{}",
+                "no order of the writes agrees with causality and with what was read; each of these must come before \
+                 the next, and the last is the first again{}",
                 story::lines(&lines)
             ),
         }
     }
 
-    /// Two writes that win over each other before the eyes of one lineage: it has read an older version after a newer one.
+    /// Two writes that win over each other before the eyes of one lineage: it has read an older version after
+    /// a newer one.
     fn guarantee(&self, order: &CausalOrder, cycle: &[usize]) -> Option<Guarantee> {
         let [one, other] = cycle else { return None };
         let first = self.witness(order, *one, *other)?;
@@ -134,7 +137,8 @@ impl Conflicts {
     }
 }
 
-/// The writes that readers of `write` had in their past when they saw it, those alone that causality does not order already.
+/// The writes that readers of `write` had in their past when they saw it, those alone that causality does not
+/// order already.
 fn losers(facts: &Facts<'_>, order: &CausalOrder, write: usize, reads: &[usize]) -> Vec<usize> {
     let mut seen = Bits::new(order.node.len());
     for read in reads {

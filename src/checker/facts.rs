@@ -32,8 +32,8 @@ pub(super) enum Role {
 
 /// An operation that is part of the causal order: a read that was answered, or a write that was not refused.
 ///
-/// A delete that a read names, but whose own answer never came, is a node without operation (and without parents) unless
-/// there is only one DELETE that it can be.
+/// A delete that a read names, but whose own answer never came, is a node without operation (and without
+/// parents) unless there is only one DELETE that it can be.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// Its place in the history.

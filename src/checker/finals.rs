@@ -204,7 +204,8 @@ impl Cell<'_, '_> {
         Some(self.lost(by, &[by], "which was acknowledged or read", &told))
     }
 
-    /// Absence will do if nothing stands, or if some delete (whether known to have happened or not) is not overwritten.
+    /// Absence will do if nothing stands, or if some delete (whether known to have happened or not) is not
+    /// overwritten.
     fn lost_unless_deleted(&self, key: usize) -> Option<Violation> {
         let standing = self.standing(key);
         let explains = |rank: &usize| {

@@ -34,7 +34,8 @@ pub enum Absence {
     Initial,
     /// The delete with this identity had removed it.
     By(String),
-    /// The answer does not tell: some delete, or the initial state. See [`check`](super::check) for how such reads are explained.
+    /// The answer does not tell: some delete, or the initial state. See [`check`](super::check) for how such
+    /// reads are explained.
     Unnamed,
 }
 
@@ -204,7 +205,7 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// What the replicas held at quiet; empty if that was not looked at, and then the final state is not checked.
     pub final_states: Vec<FinalState>,
-    /// Writes that the caller knows to be lost, rightly, since every replica that had them lost its memory. Nothing is held
-    /// against a store for no longer showing them.
+    /// Writes that the caller knows to be lost, rightly, since every replica that had them lost its memory.
+    /// Nothing is held against a store for no longer showing them.
     pub forgiven: BTreeSet<OperationId>,
 }

@@ -1,16 +1,18 @@
 //! Decides whether what clients of a cluster saw is causally convergent, and says in words what broke.
 //!
-//! A [`History`] lists the operations with their answers. Their metadata makes them a graph: a client may hand its metadata
-//! to another one, merge two, start afresh, repeat an old one; an operation's parents are the operations whose answers' metadata it sent. [`check`]
-//! looks at all of it once everything has been recorded; it needs no knowledge of the store, and no clocks: times are only printed.
+//! A [`History`] lists the operations with their answers. Their metadata makes them a graph: a client may
+//! hand its metadata to another one, merge two, start afresh, repeat an old one; an operation's parents are
+//! the operations whose answers' metadata it sent. [`check`] looks at all of it once everything has been
+//! recorded; it needs no knowledge of the store, and no clocks: times are only printed.
 //!
-//! Causal convergence is decided by the bad patterns of Bouajjani, Enea, Guerraoui and Hamza, "On Verifying Causal
-//! Consistency" (POPL 2017, §5): for histories in which no value is written twice, one of five patterns is there exactly if the history is
-//! not causally convergent. Deletes are writes of absence, identified by their dot. The causal order is the transitive closure of
-//! the metadata steps and of reads-from; with bitsets, a history of 1,000 operations takes about a millisecond.
+//! Causal convergence is decided by the bad patterns of Bouajjani, Enea, Guerraoui and Hamza, "On Verifying
+//! Causal Consistency" (POPL 2017): for histories in which no value is written twice, one of five
+//! patterns is there exactly if the history is not causally convergent. Deletes are writes of absence,
+//! identified by their dot. The causal order is the transitive closure of the metadata steps and of
+//! reads-from; with bitsets, a history of 1,000 operations takes about a millisecond.
 //!
-//! `docs/checkers.md` has each check with an example. Absent on purpose: liveness, bounds of time, the size of metadata (these
-//! are for whoever runs the cluster), and whether PUT said `created` or `replaced`.
+//! `docs/checkers.md` has each check with an example. Absent on purpose: liveness, bounds of time, the size
+//! of metadata (these are for whoever runs the cluster), and whether PUT said `created` or `replaced`.
 
 mod bits;
 mod conflicts;
@@ -33,17 +35,18 @@ use order::CausalOrder;
 pub use history::{Absence, Action, FinalState, Held, History, Operation, OperationId, Outcome};
 pub use report::{Counts, Guarantee, Kind, Report, Violation};
 
-/// How often what follows from absent reads is put into the causal order. Each round may decide reads that the one before left open;
-/// to stop early misses violations, but never invents one.
+/// How often what follows from absent reads is put into the causal order. Each round may decide reads that
+/// the one before left open; to stop early misses violations, but never invents one.
 const ABSENCE_ROUNDS: usize = 4;
 
 /// Checks a history.
 ///
-/// A correct store is never accused, whatever was not recorded: operations without an answer may or may not have happened,
-/// and a read of absence that does not name its delete ([`Absence::Unnamed`]) is explained, each read by itself, by the initial state
-/// if no write of the key is in its causal past, else by any DELETE of that key that the read does not precede and that no
-/// write in its causal past has overwritten. Where only one DELETE is left, the read is taken to have read from it; where none is, it is a
-/// violation; where there are several, nothing follows.
+/// A correct store is never accused, whatever was not recorded: operations without an answer may or may not
+/// have happened, and a read of absence that does not name its delete ([`Absence::Unnamed`]) is explained,
+/// each read by itself, by the initial state if no write of the key is in its causal past, else by any DELETE
+/// of that key that the read does not precede and that no write in its causal past has overwritten. Where
+/// only one DELETE is left, the read is taken to have read from it; where none is, it is a violation; where
+/// there are several, nothing follows.
 pub fn check(history: &History) -> Report {
     let mut report = Report::default();
     count_operations(history, &mut report.counts);

@@ -1,7 +1,7 @@
 //! The causal order: metadata steps and reads-from, closed transitively over bitsets.
 //!
-//! Everything here is in *ranks*: positions in one topological order of the nodes, causes first. So the causal past of a
-//! node lies below it, and the highest rank of any set is one of its maximal members.
+//! Everything here is in *ranks*: positions in one topological order of the nodes, causes first. So the
+//! causal past of a node lies below it, and the highest rank of any set is one of its maximal members.
 
 use super::bits::Bits;
 use super::facts::{Facts, Role, Source};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::history::OperationId;
 
-/// What was violated. The first seven are of causal convergence, the next of identity, the last of the final state.
+/// What was violated. The first six are of causal convergence, then come identity and the final state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Causes go round in a circle: something was read before what it depends on was written.
@@ -141,7 +141,8 @@ pub struct Counts {
     pub reads_from: u64,
     /// Pairs of operations of which the first is in the causal past of the second.
     pub causal_pairs: u64,
-    /// Orderings of concurrent writes of one key that reads imply (beyond causality, and each only where the others do not imply it).
+    /// Orderings of concurrent writes of one key that reads imply (beyond causality, and each only where the
+    /// others do not imply it).
     pub conflict_steps: u64,
     /// Absent reads explained by the initial state.
     pub absent_initial: u64,
@@ -186,7 +187,8 @@ impl fmt::Display for Report {
         let c = &self.counts;
         writeln!(
             f,
-            "{} operations on {} keys: {} PUTs, {} DELETEs, {} reads of a value, {} of none; {} refused; {} without an answer, {} of them shown by reads",
+            "{} operations on {} keys: {} PUTs, {} DELETEs, {} reads of a value, {} of none; {} refused; \
+             {} without an answer, {} of them shown by reads",
             c.operations,
             c.keys,
             c.puts,
@@ -199,12 +201,14 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "causal order: {} metadata steps and {} reads-from steps make {} ordered pairs; reads order {} more pairs of writes",
+            "causal order: {} metadata steps and {} reads-from steps make {} ordered pairs; \
+             reads order {} more pairs of writes",
             c.metadata_steps, c.reads_from, c.causal_pairs, c.conflict_steps,
         )?;
         writeln!(
             f,
-            "absent reads: {} explained by the initial state, {} by a delete, {} by more than one; {} final values compared",
+            "absent reads: {} explained by the initial state, {} by a delete, {} by more than one; \
+             {} final values compared",
             c.absent_initial, c.absent_deleted, c.absent_ambiguous, c.final_cells,
         )?;
         for violation in &self.violations {

@@ -1,7 +1,7 @@
 //! Which session guarantee broke when a read missed a write of its causal past.
 //!
-//! A session is a lineage of metadata: operations, each a parent of the next. For a read `r` that missed the write `w`, with →
-//! for a lineage (of any length):
+//! A session is a lineage of metadata: operations, each a parent of the next. For a read `r` that missed the
+//! write `w`, with → for a lineage (of any length):
 //!
 //! | guarantee | what there is |
 //! |---|---|
@@ -10,8 +10,9 @@
 //! | monotonic writes | `w → v`, `a` reads `v`, `a → r` (or `a` = `r`) |
 //! | writes follow reads | `b` reads `w`, `b → v`, `a` reads `v`, `a → r` (or `a` = `r`) |
 //!
-//! They are tried in this order, each by its own definition. A longer way from `w` to `r`, over several lineages, breaks whatever
-//! guarantee its first step stands for: monotonic writes if `w`'s own lineage wrote on, else writes follow reads.
+//! They are tried in this order, each by its own definition. A longer way from `w` to `r`, over several
+//! lineages, breaks whatever guarantee its first step stands for: monotonic writes if `w`'s own lineage wrote
+//! on, else writes follow reads.
 
 use super::bits::Bits;
 use super::facts::Facts;

@@ -1,26 +1,32 @@
-//! Histories as plain text that public consistency checkers read: the format of Plume (OOPSLA 2024) and `PolySI` (VLDB 2023), which is also
-//! the default format of AWDIT (PLDI 2025).
+//! Histories as plain text that public consistency checkers read: the format of Plume (OOPSLA 2024) and
+//! `PolySI` (VLDB 2023), which is also the default format of AWDIT (PLDI 2025).
 //!
 //! # The format
 //!
-//! One event a line, nothing else, no blank lines and no comments: `w(KEY,VALUE,SESSION,TRANSACTION)` for a write, `r(…)` for a read. All are whole
-//! numbers from 0; a transaction of −1 is an aborted one. Lines of one session stand in its order, and transactions are
-//! numbered over all sessions. Value 0 is the state before every write. This is what Plume's loader (`TextHistoryLoader`, one regular expression) and
-//! AWDIT's (`parse_plume_history`) take; its documentation is the section "Formats" of AWDIT's README and "History Subfolders" of Plume's.
+//! One event a line, nothing else, no blank lines and no comments: `w(KEY,VALUE,SESSION,TRANSACTION)` for a
+//! write, `r(…)` for a read. All are whole numbers from 0; a transaction of −1 is an aborted one. Lines of
+//! one session stand in its order, and transactions are numbered over all sessions. Value 0 is the state
+//! before every write. This is what Plume's loader (`TextHistoryLoader`, one regular expression) and AWDIT's
+//! (`parse_plume_history`) take; its documentation is the section "Formats" of AWDIT's README and "History
+//! Subfolders" of Plume's.
 //!
 //! # How a history is put into it
 //!
-//! These checkers know sessions that are lines, and each ends in what it has seen before; a causet history is a graph. So:
+//! These checkers know sessions that are lines, and each ends in what it has seen before; a causet history is
+//! a graph. So:
 //!
-//! - Every operation is a transaction of its own. It continues the session of one of its parents where that session ended with that
-//!   parent, else it begins a new session.
-//! - The step from any other parent is a key of its own, written once, in the parent's transaction, and read in the child's. The causal order of
-//!   the checkers, session order and reads-from, is thereby the one of [`check`](super::check) exactly.
-//! - The first transaction writes an initial value to every key and to one key more, which the first transaction of every session reads. So
-//!   the initial state is in everybody's past, and nothing hangs on how a checker treats value 0, which is not used.
+//! - Every operation is a transaction of its own. It continues the session of one of its parents where that
+//!   session ended with that parent, else it begins a new session.
+//! - The step from any other parent is a key of its own, written once, in the parent's transaction, and read
+//!   in the child's. The causal order of the checkers, session order and reads-from, is thereby the one of
+//!   [`check`](super::check) exactly.
+//! - The first transaction writes an initial value to every key and to one key more, which the first
+//!   transaction of every session reads. So the initial state is in everybody's past, and nothing hangs on
+//!   how a checker treats value 0, which is not used.
 //! - A DELETE is a write of a value of its own; reads of absence read that, or the initial value. One that several
 //!   deletes may explain keeps its place in the causal order, but its read is left out.
-//! - Refused PUTs are aborted writes. Writes without an answer are transactions like others: what nobody has read is in nobody's past.
+//! - Refused PUTs are aborted writes. Writes without an answer are transactions like others: what nobody has
+//!   read is in nobody's past.
 //!
 //! Names of keys, values, clients and replicas are not kept.
 
@@ -206,10 +212,12 @@ impl Sessions {
     }
 }
 
-/// Reads a history: each event is an operation, and its parent is the one before it in its session, in the same transaction or an earlier one.
+/// Reads a history: each event is an operation, and its parent is the one before it in its session, in the
+/// same transaction or an earlier one.
 ///
-/// So transactions of several events are checked event by event, which is less than a checker of transactions does. Keys keep
-/// their numbers as names; a value `v` of key `k` is called `k=v`, since the format asks for unique values only within a key.
+/// So transactions of several events are checked event by event, which is less than a checker of transactions
+/// does. Keys keep their numbers as names; a value `v` of key `k` is called `k=v`, since the format asks for
+/// unique values only within a key.
 ///
 /// # Errors
 /// The first line that is not of the format.

@@ -1,7 +1,8 @@
 //! Tiny histories decided by the definition of causal convergence itself, against the bad patterns.
 //!
-//! The definition (Bouajjani et al., POPL 2017, §3): there is a total order of all operations and within it a causal order, containing the
-//! program order, such that each read returns what the last write of its key (in the total order) of those in its causal past wrote.
+//! The definition (Bouajjani et al., POPL 2017): there is a total order of all operations and within it a
+//! causal order, containing the program order, such that each read returns what the last write of its key (in
+//! the total order) of those in its causal past wrote.
 
 use causet::checker::{Absence, Action, History, Kind, Operation, Outcome, check};
 use proptest::prelude::*;
@@ -44,7 +45,8 @@ fn some_permutation(
     })
 }
 
-/// Chooses the past of the operation at `position`: a set of earlier ones that is closed, has its parents, and explains its answer.
+/// Chooses the past of the operation at `position`: a set of earlier ones that is closed, has its parents,
+/// and explains its answer.
 fn some_causal_order(
     operations: &[Operation],
     parents: &[Vec<usize>],
@@ -104,8 +106,8 @@ fn returns(read: &Operation, last: Option<&Operation>) -> bool {
     }
 }
 
-/// One operation of a tiny history: what it does, on which of two keys, whom it reads from (a place, or beyond the end for the
-/// initial state), and a bit for each parent.
+/// One operation of a tiny history: what it does, on which of two keys, whom it reads from (a place, or
+/// beyond the end for the initial state), and a bit for each parent.
 type Choice = (u8, bool, usize, u8);
 
 fn build(choices: &[Choice], named: bool) -> History {

@@ -17,8 +17,8 @@ pub(crate) enum Bug {
     ReadForgotten,
     /// What a write returns does not cover it.
     WriteForgotten,
-    /// Writes are applied before what they depend on. Clients cannot tell: what a read returns names all that it depends on, so the next
-    /// one is refused until that is there.
+    /// Writes are applied before what they depend on. Clients cannot tell: what a read returns names all that
+    /// it depends on, so the next one is refused until that is there.
     DeliveryUnchecked,
     /// Reads now and then return an older version.
     OlderVersion,
