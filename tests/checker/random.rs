@@ -45,7 +45,7 @@ fn count(caught: &[Vec<Report>]) -> usize {
 }
 
 #[test]
-fn every_bug_of_the_store_that_shows_is_caught_with_most_seeds() {
+fn every_bug_of_the_store_that_shows_is_caught_within_a_few_seeds() {
     let bugs = [
         (Bug::ReadsUnchecked, 35, 35),
         (Bug::ReadForgotten, 20, 10),
