@@ -5,6 +5,7 @@
 //! network, `http` the thin layer that speaks the public contract.
 
 pub mod actors;
+pub mod checker;
 pub mod config;
 pub mod core;
 pub mod http;
