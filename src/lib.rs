@@ -2,7 +2,8 @@
 //!
 //! Layers, each knowing only those before it: [`core`] (the protocol, pure) ← [`messages`] (what
 //! actors say) ← [`actors`] (shells) ← `node` (the only wiring) ← `main`. [`transport`] is the gate to the
-//! network, `http` the thin layer that speaks the public contract.
+//! network, `http` the thin layer that speaks the public contract. Apart from these stand [`checker`], which
+//! judges recorded histories, and [`sim`], which runs whole clusters under virtual time.
 
 pub mod actors;
 pub mod checker;
@@ -12,5 +13,6 @@ pub mod http;
 pub mod messages;
 pub mod metrics;
 pub mod node;
+pub mod sim;
 pub mod time;
 pub mod transport;

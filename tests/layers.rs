@@ -42,6 +42,21 @@ const ARROWS: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
+    ("checker/", &["checker"]),
+    (
+        "sim/",
+        &[
+            "checker",
+            "config",
+            "core",
+            "http",
+            "messages",
+            "node",
+            "sim",
+            "time",
+            "transport",
+        ],
+    ),
     ("cli/", &["cli", "config", "core", "node"]),
 ];
 

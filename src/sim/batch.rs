@@ -51,7 +51,7 @@ impl Batch {
         for (name, value) in verdict.counts {
             *self.counts.entry(name).or_default() += value;
         }
-        for kind in plan.kinds() {
+        for kind in &plan.kinds {
             *self.kinds.entry(format!("{kind:?}")).or_default() += 1;
         }
         if !verdict.violations.is_empty() {

@@ -1,0 +1,303 @@
+//! Makes a plan from a seed: some kinds of faults, each at random times, and requests in waves.
+
+use std::collections::BTreeSet;
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Action, CLIENTS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
+use crate::sim::network::Weather;
+
+/// Length of the part with faults, in milliseconds.
+const FAULTY_MS: u64 = 60_000;
+/// Operations in it.
+const OPERATIONS: usize = 500;
+/// Kinds of faults in one plan.
+const KINDS: std::ops::RangeInclusive<usize> = 4..=7;
+
+/// The plan of a seed.
+pub(super) fn plan(seed: u64) -> Plan {
+    let mut draft = Draft::new(seed);
+    let mut kinds = Kind::ALL.to_vec();
+    kinds.shuffle(&mut draft.rng);
+    kinds.truncate(draft.rng.random_range(KINDS));
+    for kind in kinds {
+        draft.add(kind);
+    }
+    draft.finish()
+}
+
+/// A plan in the making.
+struct Draft {
+    rng: ChaCha8Rng,
+    plan: Plan,
+    bursts: Vec<(u64, usize)>,
+}
+
+impl Draft {
+    fn new(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let nodes = rng.random_range(3..=7);
+        let shape = Shape {
+            nodes,
+            starts_ms: (0..nodes).map(|_| rng.random_range(0..100)).collect(),
+            skews_ms: (0..nodes).map(|_| rng.random_range(-50..50)).collect(),
+            tight: false,
+        };
+        Self {
+            rng,
+            plan: Plan {
+                seed,
+                kinds: BTreeSet::new(),
+                shape,
+                weather: Weather::FAIR,
+                quiet_ms: FAULTY_MS,
+                faults: Vec::new(),
+                operations: Vec::new(),
+            },
+            bursts: Vec::new(),
+        }
+    }
+
+    fn node(&mut self) -> usize {
+        let nodes = usize::from(self.plan.shape.nodes);
+        self.rng.random_range(0..nodes)
+    }
+
+    fn pair(&mut self) -> (usize, usize) {
+        let nodes = usize::from(self.plan.shape.nodes);
+        let one = self.node();
+        let other = (one + self.rng.random_range(1..nodes)) % nodes;
+        (one, other)
+    }
+
+    /// Some time at which there is still `ms` to go.
+    fn time(&mut self, ms: u64) -> u64 {
+        self.rng.random_range(1_000..FAULTY_MS - ms)
+    }
+
+    fn fault(&mut self, at_ms: u64, what: Fault) {
+        self.plan.faults.push(Timed { at_ms, what });
+    }
+
+    fn add(&mut self, kind: Kind) {
+        self.plan.kinds.insert(kind);
+        let times = self.rng.random_range(1..=4);
+        match kind {
+            Kind::Loss => self.plan.weather.loss = self.rng.random_range(5..100),
+            Kind::Duplication => self.plan.weather.doubles = self.rng.random_range(5..200),
+            Kind::Reordering => {
+                self.plan.weather.stragglers = self.rng.random_range(5..200);
+                self.plan.weather.delay_max_us = self.rng.random_range(2_000..20_000);
+            }
+            Kind::Skew => {
+                for skew in &mut self.plan.shape.skews_ms {
+                    *skew = self.rng.random_range(-20_000..20_000);
+                }
+            }
+            Kind::LateStart => {
+                for start in self.plan.shape.starts_ms.iter_mut().skip(1) {
+                    *start = self.rng.random_range(0..15_000);
+                }
+            }
+            Kind::Burst => self.add_bursts(),
+            _ => (0..times).for_each(|_| self.add_once(kind)),
+        }
+    }
+
+    fn add_bursts(&mut self) {
+        self.plan.shape.tight = true;
+        for _ in 0..self.rng.random_range(2..6) {
+            let (at_ms, node) = (self.time(2_000), self.node());
+            self.bursts.push((at_ms, node));
+        }
+    }
+
+    fn add_once(&mut self, kind: Kind) {
+        match kind {
+            Kind::OneWayCut => {
+                let ((from, to), at) = (self.pair(), self.time(12_000));
+                self.fault(at, Fault::Cut(from, to));
+                let end = at + self.rng.random_range(200..12_000);
+                self.fault(end, Fault::Mend(from, to));
+            }
+            Kind::Partition => {
+                let at = self.time(15_000);
+                self.split(at);
+                let end = at + self.rng.random_range(300..15_000);
+                self.fault(end, Fault::Heal);
+            }
+            Kind::Flapping => self.add_flapping(),
+            Kind::Crash => {
+                let node = self.node();
+                self.add_crash(node);
+            }
+            Kind::OverlappingCrashes => {
+                let (one, other) = self.pair();
+                let at = self.time(16_000);
+                self.crash_at(one, at);
+                let later = at + self.rng.random_range(0..2_000);
+                self.crash_at(other, later);
+            }
+            Kind::Pause => {
+                let (node, at) = (self.node(), self.time(8_000));
+                let ms = self.rng.random_range(200..8_000);
+                self.fault(at, Fault::Pause(node, ms));
+            }
+            Kind::SlowNode => {
+                let (node, at) = (self.node(), self.time(15_000));
+                let ms = self.rng.random_range(20..400);
+                self.fault(at, Fault::SlowDown(node, ms));
+            }
+            Kind::ClockJump => {
+                let (node, at) = (self.node(), self.time(0));
+                let by = self.rng.random_range(-60_000..40_000);
+                self.fault(at, Fault::ClockJump(node, by));
+            }
+            Kind::Operator => self.add_removal(),
+            Kind::GracefulStop => {
+                let (node, at) = (self.node(), self.time(14_000));
+                self.fault(at, Fault::Stop(node));
+                let back = at + self.rng.random_range(2_000..14_000);
+                self.fault(back, Fault::Start(node));
+            }
+            Kind::JoinCut => self.add_join_cut(),
+            Kind::LastCopy => self.add_last_copy(),
+            Kind::Loss
+            | Kind::Duplication
+            | Kind::Reordering
+            | Kind::Skew
+            | Kind::LateStart
+            | Kind::Burst => {}
+        }
+    }
+
+    fn split(&mut self, at_ms: u64) {
+        let groups = self.rng.random_range(2..=3);
+        let nodes = self.plan.shape.nodes;
+        let group_of = (0..nodes).map(|_| self.rng.random_range(0..groups));
+        let group_of = group_of.collect();
+        self.fault(at_ms, Fault::Split(group_of));
+    }
+
+    fn add_crash(&mut self, node: usize) {
+        let at = self.time(16_000);
+        self.crash_at(node, at);
+    }
+
+    fn crash_at(&mut self, node: usize, at: u64) {
+        self.fault(at, Fault::Crash(node));
+        let soon = self.rng.random_bool(0.4);
+        let down = if soon { 1..300 } else { 300..14_000 };
+        let back = at + self.rng.random_range(down);
+        self.fault(back, Fault::Start(node));
+    }
+
+    fn add_flapping(&mut self) {
+        let ((one, other), mut at) = (self.pair(), self.time(15_000));
+        for _ in 0..self.rng.random_range(4..12) {
+            self.fault(at, Fault::Cut(one, other));
+            self.fault(at, Fault::Cut(other, one));
+            at += self.rng.random_range(100..900);
+            self.fault(at, Fault::Mend(one, other));
+            self.fault(at, Fault::Mend(other, one));
+            at += self.rng.random_range(50..400);
+        }
+    }
+
+    fn add_removal(&mut self) {
+        let ((asked, target), at) = (self.pair(), self.time(14_000));
+        self.fault(at, Fault::Remove(asked, target));
+        let back = at + self.rng.random_range(500..14_000);
+        let asked = self.node();
+        self.fault(back, Fault::Add(asked, target));
+    }
+
+    fn add_join_cut(&mut self) {
+        let (node, at) = (self.node(), self.time(16_000));
+        self.crash_at(node, at);
+        self.fault(at, Fault::CutNextJoin);
+        let end = at + self.rng.random_range(1_000..16_000);
+        self.fault(end, Fault::Heal);
+    }
+
+    /// One node is cut off, another one writes what only the rest gets, and crashes before the heal.
+    fn add_last_copy(&mut self) {
+        let ((cut_off, maker), at) = (self.pair(), self.time(16_000));
+        let nodes = self.plan.shape.nodes;
+        let group_of = |n| u8::from(usize::from(n) == cut_off);
+        self.fault(at, Fault::Split((0..nodes).map(group_of).collect()));
+        for n in 0..5 {
+            self.request_at(at + 1_500 + 10 * n, maker);
+        }
+        let end = at + 3_000 + self.rng.random_range(0..3_000);
+        self.fault(end, Fault::Crash(maker));
+        self.fault(end, Fault::Heal);
+        let back = end + self.rng.random_range(500..9_000);
+        self.fault(back, Fault::Start(maker));
+    }
+
+    fn request_at(&mut self, at_ms: u64, node: usize) {
+        let what = Request {
+            client: self.rng.random_range(0..CLIENTS),
+            node,
+            key: self.key(),
+            action: self.action(),
+            lineage: self.lineage(),
+            wait_s: self.wait(),
+        };
+        self.plan.operations.push(Timed { at_ms, what });
+    }
+
+    /// Half of all requests go to one hot key.
+    fn key(&mut self) -> u32 {
+        match self.rng.random_range(0..10) {
+            0..5 => 0,
+            5..8 => self.rng.random_range(1..5),
+            _ => self.rng.random_range(5..200),
+        }
+    }
+
+    fn action(&mut self) -> Action {
+        let actions = [(Action::Put, 5), (Action::Get, 4), (Action::Delete, 1)];
+        let chosen = actions.choose_weighted(&mut self.rng, |(_, weight)| *weight);
+        chosen.map_or(Action::Get, |(action, _)| *action)
+    }
+
+    fn lineage(&mut self) -> Lineage {
+        let other = self.rng.random_range(0..CLIENTS);
+        match self.rng.random_range(0..100) {
+            0..70 => Lineage::Own,
+            70..75 => Lineage::Fresh,
+            75..83 => Lineage::HandedOver(other),
+            83..93 => Lineage::Merged(other),
+            _ => Lineage::Repeated(self.rng.random_range(0..1_000)),
+        }
+    }
+
+    fn wait(&mut self) -> Option<u64> {
+        let waits = self.rng.random_bool(0.15);
+        waits.then(|| self.rng.random_range(1..8))
+    }
+
+    /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
+    fn finish(mut self) -> Plan {
+        for (at_ms, node) in std::mem::take(&mut self.bursts) {
+            for n in 0..40 {
+                self.request_at(at_ms + n / 20, node);
+            }
+        }
+        while self.plan.operations.len() < OPERATIONS {
+            let mut at_ms = self.time(2_000) - 900;
+            for _ in 0..self.rng.random_range(5..30) {
+                let node = self.node();
+                self.request_at(at_ms, node);
+                at_ms += self.rng.random_range(0..40);
+            }
+        }
+        self.plan.faults.sort_by_key(|timed| timed.at_ms);
+        self.plan.operations.sort_by_key(|timed| timed.at_ms);
+        self.plan
+    }
+}
