@@ -9,11 +9,22 @@ use tokio::time::{Duration, Instant};
 
 use crate::simulation::paused;
 
-/// Seeds that every run begins with. One that ever failed is added here, with the name of what was wrong.
+/// Seeds that every run begins with.
 const PINNED: std::ops::Range<u64> = 1..41;
 
 /// How long fresh seeds are run.
 const FRESH: Duration = Duration::from_secs(20);
+
+/// A replica kept writes of a life that had crashed, counted as parked for ever, after its next life had sealed them off.
+const PARKED_WRITES_OF_AN_ENDED_LIFE: u64 = 100_483;
+
+#[test]
+fn seeds_that_failed_once_fail_no_more() {
+    for seed in [PARKED_WRITES_OF_AN_ENDED_LIFE] {
+        let verdict = run(&Plan::from_seed(seed), paused);
+        assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+    }
+}
 
 #[test]
 fn pinned_seeds_break_no_promise_and_between_them_everything_happens() {
