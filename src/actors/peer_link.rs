@@ -409,7 +409,7 @@ impl Handler<Mail<FetchJoin>> for PeerLink {
 
     fn handle(&mut self, mail: Mail<FetchJoin>, ctx: &mut Context<Self>) {
         let request = mail.open().request;
-        self.ask_page(Fetch::new(request), ctx);
+        self.ask_page(Fetch::new(request, self.now()), ctx);
     }
 }
 

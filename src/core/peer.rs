@@ -6,7 +6,7 @@
 //! - nothing waits for a peer that cannot be reached: an outage, a new life, a removal or a push that failed
 //!   gives up all that waits and the batch in flight, and from there on the peer needs a join;
 //! - the answer to a batch that was given up is never taken for that of a later one;
-//! - a join is used whole or not at all, and never if its link was given up meanwhile.
+//! - a join is used whole or not at all, and never if its link was out for long meanwhile.
 //!
 //! Absent on purpose: retries, which joins make needless; the calls themselves, which the actor makes.
 
@@ -122,6 +122,7 @@ pub enum Pushed {
 pub struct Fetch {
     request: JoinRequest,
     staging: Staging,
+    asked: Millis,
 }
 
 /// How a [`Fetch`] goes on.
@@ -142,8 +143,8 @@ pub enum FetchError {
     /// The peer refused a page.
     #[error("{0:?}")]
     Refused(JoinRefusal),
-    /// The kernel may deliver after a cut what was asked for before it.
-    #[error("the link was given up meanwhile")]
+    /// See [`Link::was_out_since`].
+    #[error("the link was out for too long meanwhile")]
     LinkWasOut,
     /// The pages do not belong together.
     #[error("pages of different cuts")]
@@ -354,7 +355,7 @@ impl Peer {
         answer: Result<JoinAnswer, String>,
         now: Millis,
     ) -> Fetched {
-        if !self.may_join(now) {
+        if self.link.was_out_since(fetch.asked, now) {
             return Fetched::Ended(Err(FetchError::LinkWasOut));
         }
         match answer {
@@ -367,10 +368,11 @@ impl Peer {
 
 impl Fetch {
     /// A join that begins now with this request.
-    pub fn new(request: JoinRequest) -> Self {
+    pub fn new(request: JoinRequest, now: Millis) -> Self {
         Self {
             request,
             staging: Staging::new(),
+            asked: now,
         }
     }
 

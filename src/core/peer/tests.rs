@@ -231,7 +231,7 @@ fn page(counter: u64, last: bool) -> JoinAnswer {
     })
 }
 
-fn fetch(_: Millis) -> Fetch {
+fn fetch(now: Millis) -> Fetch {
     let request = JoinRequest {
         from: origin(9),
         domain: UNSHARDED,
@@ -239,7 +239,7 @@ fn fetch(_: Millis) -> Fetch {
         session: 7,
         page: 0,
     };
-    Fetch::new(request)
+    Fetch::new(request, now)
 }
 
 fn failed(fetched: Fetched) -> FetchError {
@@ -270,4 +270,21 @@ fn a_join_that_is_refused_or_not_answered_has_failed() {
     assert_eq!(refused, FetchError::Refused(JoinRefusal::Busy));
     let lost = failed(peer.fetched(fetch(10), Err("lost".to_owned()), 20));
     assert_eq!(lost, FetchError::NoAnswer("lost".to_owned()));
+}
+
+#[test]
+fn a_page_may_take_long_but_none_is_used_after_a_long_outage() {
+    let mut peer = steady();
+    let ask = |peer: &Peer, now| match peer.fetched(fetch(100), Ok(page(1, false)), now) {
+        Fetched::Ask(_) => Ok(()),
+        Fetched::Ended(result) => Err(result.expect_err("no last page")),
+    };
+    assert_eq!(peer.look(700), Turn::Broke, "the peer is busy");
+    assert_eq!(ask(&peer, 700), Ok(()));
+    answer(&mut peer, digest(0), 700);
+    assert_eq!(peer.standing(700), Standing::Settling);
+    assert_eq!(ask(&peer, 700), Ok(()));
+    assert_eq!(ask(&peer, 1_700), Err(FetchError::LinkWasOut));
+    answer(&mut peer, digest(0), 1_700);
+    assert_eq!(ask(&peer, 1_700), Err(FetchError::LinkWasOut));
 }
