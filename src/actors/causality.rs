@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::core::Millis;
 use crate::core::causal_buffer::BufferLimits;
 use crate::core::causality::CausalState;
-use crate::core::id::{Address, Domain, Incarnation, Origin};
+use crate::core::id::{Domain, Origin};
 use crate::core::parking::ParkingLot;
 use crate::core::repair::{Repair, RepairRules};
 use crate::core::serving::Serving;
@@ -234,23 +234,16 @@ impl Handler<Mail<ViewChanged>> for Causality {
             .members_up
             .set(as_gauge(changed.view.len()));
         for (address, incarnation) in changed.incarnations {
-            self.learn(address, incarnation);
+            self.learn_life(Origin {
+                address,
+                incarnation,
+            });
         }
-        self.mind_own_life();
         let now = self.parts.uptime.now();
         self.serving.set_removed(changed.removed, now);
         if changed.removed {
             self.refuse_parked();
         }
-    }
-}
-
-impl Causality {
-    fn learn(&mut self, address: Address, incarnation: Incarnation) {
-        self.state.learn_life(Origin {
-            address,
-            incarnation,
-        });
     }
 }
 

@@ -1,5 +1,6 @@
-//! `PeerLink`: everything about one peer. Pushes batches, one in flight; probes the link; fetches joins;
-//! decides whether what comes in over the link may be used.
+//! `PeerLink`: everything about one peer. Makes the calls to it, hands on what comes in from it, counts and logs.
+//!
+//! What is called when, what is given up and what may be used is `core::peer`'s to say.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,14 +10,16 @@ use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::core::id::{Address, Domain, Dot, Incarnation};
-use crate::core::join::{Cut, Staged, Staging};
-use crate::core::link::{Change, Link, LinkRules, Standing};
-use crate::core::outbox::{Outbox, OutboxLimits};
+use crate::core::Millis;
+use crate::core::id::{Address, Incarnation};
+use crate::core::link::{Change, LinkRules, Standing};
+use crate::core::outbox::OutboxLimits;
+use crate::core::peer::{
+    Answered, Caller, Fetch, Fetched, Flight, Peer, Published, Push, Pushed, Turn,
+};
 use crate::core::view::Removal;
 use crate::core::wire::{
-    self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
-    PushRefusal, WireError,
+    self, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, PushAnswer, WireError,
 };
 use crate::messages::causality::{
     Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded,
@@ -76,21 +79,10 @@ pub struct PeerLinkParts {
 /// The actor; see the module.
 #[derive(Debug)]
 pub struct PeerLink {
-    peer: Address,
-    link: Link,
-    outbox: Outbox,
-    /// That of the writes in the outbox.
-    domain: Domain,
-    /// The latest write that an overflow has dropped, until the peer has it: no push will bring it.
-    dropped: Option<Dot>,
-    /// Whether the peer has said that it takes pushes.
-    peer_admits: bool,
-    peer_removed: bool,
-    /// Raised when what is in flight is given up, so that its answer is not mistaken for a later one's.
-    flight: u64,
+    peer: Peer,
+    /// Heartbeats that are unanswered now.
     heartbeats: usize,
     last_heartbeat: Option<SendHeartbeat>,
-    was: Standing,
     flushing: Vec<Reply<()>>,
     parts: PeerLinkParts,
 }
@@ -98,29 +90,22 @@ pub struct PeerLink {
 impl PeerLink {
     /// A link to `peer` that has not answered yet.
     pub fn new(peer: Address, parts: PeerLinkParts) -> Self {
+        let rules = &parts.rules;
         Self {
-            peer,
-            link: Link::new(parts.rules.link),
-            outbox: Outbox::new(parts.rules.outbox),
-            domain: Domain::UNSHARDED,
-            dropped: None,
-            peer_admits: false,
-            peer_removed: false,
-            flight: 0,
+            peer: Peer::new(peer, rules.link, rules.outbox),
             heartbeats: 0,
             last_heartbeat: None,
-            was: Standing::Broken,
             flushing: Vec::new(),
             parts,
         }
     }
 
-    fn standing(&self) -> Standing {
-        self.link.standing(self.parts.uptime.now())
+    fn now(&self) -> Millis {
+        self.parts.uptime.now()
     }
 
-    fn is_steady(&self) -> bool {
-        self.standing() == Standing::Steady
+    fn address(&self) -> Address {
+        self.peer.address()
     }
 
     /// Calls the peer; `then` gets its answer, or in words why there is none.
@@ -134,7 +119,7 @@ impl PeerLink {
             Call::Push | Call::Join => self.parts.rules.call_timeout,
         };
         let transport = &self.parts.transport;
-        let answer = transport.call(self.peer, call, body.into(), timeout);
+        let answer = transport.call(self.address(), call, body.into(), timeout);
         let handled = answer.into_actor(self).map(move |answer, link, ctx| {
             let answer = link.decode(call, answer);
             then(link, answer, ctx);
@@ -167,176 +152,149 @@ impl PeerLink {
         }
         self.heartbeats += 1;
         let mut digest = Digest::clone(&beat.digest);
-        digest.pushing = self.dropped.is_none() && !self.outbox.is_empty();
-        digest.admits &= self.is_steady();
+        self.peer.fill_in(&mut digest, self.now());
         let removals: Vec<Removal> = beat.removals.to_vec();
-        let heartbeat = Heartbeat { digest, removals };
-        let body = wire::encode(&heartbeat);
-        self.call(Call::Heartbeat, body, ctx, Self::heartbeat_answered);
+        let body = wire::encode(&Heartbeat { digest, removals });
+        self.call(Call::Heartbeat, body, ctx, Self::heartbeat_ended);
     }
 
-    fn heartbeat_answered(
+    fn heartbeat_ended(
         &mut self,
         answer: Result<HeartbeatAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
         self.heartbeats -= 1;
         match answer {
-            Ok(HeartbeatAnswer::Digest(digest)) if digest.from.address == self.peer => {
-                self.peer_answered(digest, ctx);
-            }
-            Ok(HeartbeatAnswer::Superseded(incarnation)) => {
-                let superseded = OwnLifeSuperseded { incarnation };
-                self.parts.edges.superseded.tell(superseded);
-            }
-            Ok(_) => log::debug!("{} does not know this node yet", self.peer),
-            Err(error) => log::debug!("heartbeat to {}: {error}", self.peer),
+            Ok(answer) => self.heartbeat_answered(answer, ctx),
+            Err(error) => log::debug!("heartbeat to {}: {error}", self.address()),
         }
         self.note_standing();
     }
 
-    fn peer_answered(&mut self, digest: Digest, ctx: &mut Context<Self>) {
-        if digest.from.incarnation < self.link.peer_life() {
-            return;
+    fn heartbeat_answered(&mut self, answer: HeartbeatAnswer, ctx: &mut Context<Self>) {
+        match self.peer.answered(answer, self.now()) {
+            Answered::Digest {
+                digest,
+                change,
+                may_join,
+            } => {
+                self.note_change(change);
+                let received = DigestReceived { digest, may_join };
+                self.parts.edges.digest.tell(received);
+                self.push_next(ctx);
+            }
+            Answered::Superseded(life) => self.tell_superseded(life),
+            Answered::Unusable => {
+                log::debug!("{} does not know this node yet", self.address());
+            }
         }
-        self.heard(digest.from.incarnation);
-        self.peer_admits = digest.admits;
-        self.dropped = self.dropped.filter(|dot| !digest.clock.covers(dot));
-        let may_join = self.link.may_join(self.parts.uptime.now());
-        let received = DigestReceived { digest, may_join };
-        self.parts.edges.digest.tell(received);
-        self.push_next(ctx);
     }
 
-    /// The peer has answered something, in this life.
-    fn heard(&mut self, life: Incarnation) {
-        let now = self.parts.uptime.now();
-        match self.link.answered(now, life) {
+    fn tell_superseded(&self, incarnation: Incarnation) {
+        let superseded = OwnLifeSuperseded { incarnation };
+        self.parts.edges.superseded.tell(superseded);
+    }
+
+    fn note_change(&self, change: Change) {
+        match change {
             Change::None => {}
-            Change::Fresh => log::info!("link to {} is up", self.peer),
+            Change::Fresh => log::info!("link to {} is up", self.address()),
             Change::Answering(outage) => {
-                log::info!("link to {} answers again after {outage} ms", self.peer);
-                self.abandon_outbox();
+                let peer = self.address();
+                log::info!("link to {peer} answers again after {outage} ms");
             }
         }
-        self.note_standing();
     }
 
-    /// Acts on a link that has broken since it was last looked at.
     fn note_standing(&mut self) {
-        let standing = self.standing();
-        let state = match standing {
+        let (peer, now) = (self.address(), self.now());
+        let turn = self.peer.look(now);
+        let state = match self.peer.standing(now) {
             Standing::Broken => 0,
             Standing::Settling => 1,
             Standing::Steady => 2,
         };
-        let peer = self.peer.to_string();
         let gauge = &self.parts.metrics.link_state;
-        gauge.with_label_values(&[&peer]).set(state);
-        if standing == Standing::Broken && self.was != Standing::Broken {
-            log::info!("link to {peer} is broken");
-            self.abandon_outbox();
-            self.parts.transport.disconnect(self.peer);
-        } else if standing == Standing::Steady && self.was == Standing::Settling {
-            log::info!("link to {peer} is steady");
+        gauge.with_label_values(&[&peer.to_string()]).set(state);
+        match turn {
+            Turn::None => {}
+            Turn::Broke => {
+                log::info!("link to {peer} is broken");
+                self.parts.transport.disconnect(peer);
+                self.note_outbox();
+            }
+            Turn::Steadied => log::info!("link to {peer} is steady"),
         }
-        self.was = standing;
     }
 
     // --- pushes ---
 
     fn publish(&mut self, publish: Publish, ctx: &mut Context<Self>) {
         let Publish { domain, write } = publish;
-        // A peer that cannot be pushed to is repaired by a join when it can be reached.
-        if !self.is_steady() || self.peer_removed {
-            return;
-        }
-        if domain != self.domain {
-            self.abandon_outbox();
-            self.dropped = None;
-            self.domain = domain;
-        }
-        let dot = write.dot();
-        if self.outbox.push(write).is_err() {
-            self.dropped = Some(dot);
-            log::info!(
-                "outbox for {} is full; it will be repaired by a join",
-                self.peer
-            );
-            let overflows = &self.parts.metrics.outbox_overflows;
-            overflows.with_label_values(&[&self.peer.to_string()]).inc();
-            self.send_heartbeat(ctx);
+        match self.peer.publish(domain, write, self.now()) {
+            Published::Skipped => return,
+            Published::Waiting => {}
+            Published::Overflow => {
+                let peer = self.address().to_string();
+                log::info!("outbox for {peer} is full; it will be repaired by a join");
+                let overflows = &self.parts.metrics.outbox_overflows;
+                overflows.with_label_values(&[&peer]).inc();
+                self.send_heartbeat(ctx);
+            }
         }
         self.push_next(ctx);
     }
 
     fn push_next(&mut self, ctx: &mut Context<Self>) {
-        let open = self.peer_admits && !self.peer_removed && self.is_steady();
-        let batch = if open { self.outbox.next_batch() } else { None };
-        if let Some(writes) = batch {
-            let from = writes[0].dot().origin;
-            let batch = Batch {
-                from,
-                domain: self.domain,
-                writes,
-            };
-            let flight = self.flight;
+        if let Some(Push { flight, batch }) = self.peer.next_push(self.now()) {
             let body = wire::encode(&batch);
             self.call(Call::Push, body, ctx, move |link, answer, ctx| {
-                link.push_answered(flight, &answer, ctx);
+                link.push_ended(flight, &answer, ctx);
             });
         }
         self.note_outbox();
     }
 
-    fn push_answered(
+    fn push_ended(
         &mut self,
-        flight: u64,
+        flight: Flight,
         answer: &Result<PushAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
+        self.count_push(answer);
+        let known = answer.as_ref().ok();
+        if let Some(life) = known.and_then(PushAnswer::later_life) {
+            self.tell_superseded(life);
+        }
+        match self.peer.push_answered(flight, known.copied(), self.now()) {
+            Pushed::Late => return,
+            Pushed::Admitted(change) => {
+                self.note_change(change);
+                self.note_standing();
+            }
+            Pushed::GivenUp => log::debug!("push to {}: {answer:?}", self.address()),
+        }
+        self.push_next(ctx);
+    }
+
+    fn count_push(&self, answer: &Result<PushAnswer, String>) {
         let result = match answer {
             Ok(PushAnswer::Admitted) => "admitted",
             Ok(PushAnswer::Refused(refusal)) => refusal.name(),
             Err(_) => "failed",
         };
         let pushes = &self.parts.metrics.pushes;
-        pushes
-            .with_label_values(&[&self.peer.to_string(), result])
-            .inc();
-        if let Ok(PushAnswer::Refused(PushRefusal::Superseded(life))) = answer {
-            let superseded = OwnLifeSuperseded { incarnation: *life };
-            self.parts.edges.superseded.tell(superseded);
-        }
-        if flight != self.flight {
-            return;
-        }
-        if let Ok(PushAnswer::Admitted) = answer {
-            self.outbox.answered();
-            self.heard(self.link.peer_life());
-        } else {
-            log::debug!("push to {}: {answer:?}", self.peer);
-            self.peer_admits = false;
-            self.abandon_outbox();
-        }
-        self.push_next(ctx);
+        let peer = self.address().to_string();
+        pushes.with_label_values(&[&peer, result]).inc();
     }
 
-    /// Gives up what waits and what is in flight: from here on the peer needs a join.
-    fn abandon_outbox(&mut self) {
-        self.flight += 1;
-        self.outbox.clear();
-        self.note_outbox();
-    }
-
+    /// To be called when the outbox, or what may be done with it, has changed.
     fn note_outbox(&mut self) {
         let gauge = &self.parts.metrics.outbox_writes;
-        let waiting = as_gauge(self.outbox.len());
-        gauge
-            .with_label_values(&[&self.peer.to_string()])
-            .set(waiting);
-        let can_flush = self.peer_admits && self.is_steady();
-        if self.outbox.is_empty() || !can_flush {
+        let peer = self.address().to_string();
+        let waiting = as_gauge(self.peer.waiting());
+        gauge.with_label_values(&[&peer]).set(waiting);
+        if self.peer.is_flushed(self.now()) {
             for reply in self.flushing.drain(..) {
                 let _ = reply.send(());
             }
@@ -348,73 +306,54 @@ impl PeerLink {
     fn take_heartbeat(&mut self, take: TakeHeartbeat, ctx: &mut Context<Self>) {
         let TakeHeartbeat { heartbeat, reply } = take;
         let digest = heartbeat.digest;
-        if self.link.met(digest.from.incarnation) {
-            log::info!("{} announced itself", digest.from);
-            self.peer_admits = false;
-            self.abandon_outbox();
-            self.send_heartbeat(ctx);
+        match self.peer.called(&digest) {
+            Caller::NewLife => {
+                log::info!("{} announced itself", digest.from);
+                self.send_heartbeat(ctx);
+                self.push_next(ctx);
+            }
+            Caller::Known => self.push_next(ctx),
+            Caller::Outlived => {}
         }
-        if digest.from.incarnation == self.link.peer_life() {
-            self.peer_admits = digest.admits;
-            self.push_next(ctx);
-        }
-        let now = self.parts.uptime.now();
+        let now = self.now();
         self.parts.edges.exchange.tell(ExchangeDigest {
             digest,
-            may_join: self.link.may_join(now),
-            steady: self.is_steady(),
+            may_join: self.peer.may_join(now),
+            steady: self.peer.is_steady(now),
             reply,
         });
     }
 
-    fn take_batch(&mut self, take: TakeBatch) {
+    fn take_batch(&self, take: TakeBatch) {
         let TakeBatch { batch, reply } = take;
-        if self.is_steady() {
-            self.parts.edges.deliver.tell(Deliver { batch, reply });
-        } else {
-            let refused = PushAnswer::Refused(PushRefusal::Unsteady);
-            let _ = reply.send(refused);
+        match self.peer.refuses_batch(self.now()) {
+            None => self.parts.edges.deliver.tell(Deliver { batch, reply }),
+            Some(refusal) => drop(reply.send(PushAnswer::Refused(refusal))),
         }
     }
 
     // --- joins ---
 
-    fn ask_page(&mut self, request: JoinRequest, staging: Staging, ctx: &mut Context<Self>) {
-        let body = wire::encode(&request);
+    fn ask_page(&self, fetch: Fetch, ctx: &mut Context<Self>) {
+        let body = wire::encode(fetch.request());
         self.call(Call::Join, body, ctx, move |link, answer, ctx| {
-            link.stage_page(answer, request, staging, ctx);
+            link.page_ended(fetch, answer, ctx);
         });
     }
 
-    fn stage_page(
+    fn page_ended(
         &mut self,
+        fetch: Fetch,
         answer: Result<JoinAnswer, String>,
-        mut request: JoinRequest,
-        mut staging: Staging,
         ctx: &mut Context<Self>,
     ) {
-        // The kernel may deliver after a cut what was asked for before it.
-        if !self.link.may_join(self.parts.uptime.now()) {
-            return self.end_join(Err("the link was given up meanwhile".to_owned()));
+        match self.peer.fetched(fetch, answer, self.now()) {
+            Fetched::Ask(fetch) => self.ask_page(fetch, ctx),
+            Fetched::Ended(result) => self.parts.edges.joined.tell(JoinEnded {
+                from: self.address(),
+                result: result.map_err(|error| error.to_string()),
+            }),
         }
-        let staged = match answer {
-            Ok(JoinAnswer::Page(page)) => staging.stage(page),
-            Ok(JoinAnswer::Refused(refusal)) => return self.end_join(Err(format!("{refusal:?}"))),
-            Err(error) => return self.end_join(Err(error)),
-        };
-        match staged {
-            Staged::Complete(cut) => self.end_join(Ok(cut)),
-            Staged::Inconsistent => self.end_join(Err("pages of different cuts".to_owned())),
-            Staged::AskFor(page) => {
-                request.page = page;
-                self.ask_page(request, staging, ctx);
-            }
-        }
-    }
-
-    fn end_join(&self, result: Result<Cut, String>) {
-        let from = self.peer;
-        self.parts.edges.joined.tell(JoinEnded { from, result });
     }
 }
 
@@ -422,13 +361,13 @@ impl Actor for PeerLink {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        let (peer, metrics) = (self.peer.to_string(), &self.parts.metrics);
+        let (peer, metrics) = (self.address().to_string(), &self.parts.metrics);
         let gauges = [&metrics.link_state, &metrics.outbox_writes];
         for gauge in gauges {
             // It has no such label if nothing was ever counted.
             let _ = gauge.remove_label_values(&[&peer]);
         }
-        self.parts.transport.disconnect(self.peer);
+        self.parts.transport.disconnect(self.address());
     }
 }
 
@@ -470,7 +409,7 @@ impl Handler<Mail<FetchJoin>> for PeerLink {
 
     fn handle(&mut self, mail: Mail<FetchJoin>, ctx: &mut Context<Self>) {
         let request = mail.open().request;
-        self.ask_page(request, Staging::new(), ctx);
+        self.ask_page(Fetch::new(request, self.now()), ctx);
     }
 }
 
@@ -478,10 +417,8 @@ impl Handler<Mail<MarkRemoved>> for PeerLink {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<MarkRemoved>, _: &mut Context<Self>) {
-        self.peer_removed = mail.open().removed;
-        if self.peer_removed {
-            self.abandon_outbox();
-        }
+        self.peer.set_removed(mail.open().removed);
+        self.note_outbox();
     }
 }
 

@@ -128,12 +128,6 @@ impl CausalBuffer {
         self.recount();
     }
 
-    /// Drops everything; a join will bring it.
-    pub fn clear(&mut self) {
-        self.queues.clear();
-        self.recount();
-    }
-
     fn recount(&mut self) {
         let writes = || self.queues.values().flat_map(BTreeMap::values);
         self.writes = writes().count();

@@ -61,7 +61,8 @@ impl JoinSessions {
         }
     }
 
-    /// Answers a request; `cut` is called for the first page of a session that is not open yet.
+    /// Answers a request; `cut` is called for the first page of a session that is not open yet. Such
+    /// a one takes the place of the asker's earlier session, never of a later one.
     pub fn answer(
         &mut self,
         request: &JoinRequest,
@@ -69,6 +70,9 @@ impl JoinSessions {
         cut: impl FnOnce() -> Cut,
     ) -> JoinAnswer {
         self.expire(now);
+        if self.is_outdated(request) {
+            return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        }
         if self.session(request).is_none() && request.page == 0 {
             self.by_asker.remove(&request.from);
             if self.by_asker.len() >= self.limits.sessions {
@@ -98,6 +102,13 @@ impl JoinSessions {
     pub fn expire(&mut self, now: Millis) {
         let session_ms = self.limits.session_ms;
         self.by_asker.retain(|_, s| now - s.asked < session_ms);
+    }
+
+    /// Whether the asker has begun a later session already: a request that was long on its way must
+    /// not end it.
+    fn is_outdated(&self, request: &JoinRequest) -> bool {
+        let open = self.by_asker.get(&request.from);
+        open.is_some_and(|session| session.number > request.session)
     }
 
     fn session(&mut self, request: &JoinRequest) -> Option<&mut Session> {
@@ -263,6 +274,19 @@ mod tests {
             assert!(matches!(answer, JoinAnswer::Page(page) if page.last));
             assert!(sessions.is_empty());
         }
+    }
+
+    #[test]
+    fn a_late_request_of_an_earlier_session_does_not_end_the_later_one() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        sessions.answer(&request(1, 7, 0), 0, || cut(9));
+        let gone = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        let late = sessions.answer(&request(1, 6, 0), 1, || panic!("no cut is made for it"));
+        assert_eq!(late, gone);
+        let next = sessions.answer(&request(1, 7, 1), 2, || panic!("it is open"));
+        assert!(matches!(next, JoinAnswer::Page(_)), "{next:?}");
+        let later = sessions.answer(&request(1, 8, 0), 3, || cut(1));
+        assert!(matches!(later, JoinAnswer::Page(_)), "{later:?}");
     }
 
     #[test]

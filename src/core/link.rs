@@ -6,6 +6,9 @@
 //! rule on their own: a receiver refuses batches on a link that it does not find steady, since the
 //! kernel may deliver queued bytes after a heal. Only answers to one's own calls count, never time
 //! alone, so a process that was itself stopped finds its links broken when it wakes.
+//!
+//! An answer that took long is judged by [`Link::was_out_since`]: the peer may have been busy with it
+//! for a while, but what was asked before a long outage must not slip past the settling after it.
 
 use super::Millis;
 use super::id::Incarnation;
@@ -55,6 +58,8 @@ pub struct Link {
     steady_from: Millis,
     /// When it first answered since it was last steady.
     trial_since: Option<Millis>,
+    /// When the latest outage of at least `outage_long_ms` ended.
+    long_outage_until: Option<Millis>,
 }
 
 impl Link {
@@ -66,6 +71,7 @@ impl Link {
             last_answer: None,
             steady_from: 0,
             trial_since: None,
+            long_outage_until: None,
         }
     }
 
@@ -87,6 +93,9 @@ impl Link {
         // A short outage while a long one settles makes it settle no sooner.
         self.steady_from = self.steady_from.max(now + self.settling(outage));
         self.trial_since.get_or_insert(now);
+        if outage >= self.rules.outage_long_ms {
+            self.long_outage_until = Some(now);
+        }
         Change::Answering(outage)
     }
 
@@ -98,6 +107,7 @@ impl Link {
             self.peer_life = life;
             self.last_answer = None;
             self.trial_since = None;
+            self.long_outage_until = None;
         }
         new
     }
@@ -129,6 +139,16 @@ impl Link {
             Standing::Settling => self.trial_since.is_some_and(overdue),
             Standing::Broken => false,
         }
+    }
+
+    /// Whether the answer to something asked at `asked` comes too late to be used: since then a silence
+    /// of at least `outage_long_ms` has ended, or one goes on. The kernel may deliver after a
+    /// cut what was asked for before it. Shorter silences are forgiven, though they break the link: a
+    /// peer that is busy with the question answers nothing else meanwhile.
+    pub fn was_out_since(&self, asked: Millis, now: Millis) -> bool {
+        let out = |last: Millis| now - last >= self.rules.outage_long_ms;
+        let has_been = self.long_outage_until.is_some_and(|until| until > asked);
+        has_been || self.last_answer.is_none_or(out)
     }
 
     /// The latest life of the peer that was met.
@@ -217,6 +237,28 @@ mod tests {
         link.answered(at, life(1));
         assert_eq!(link.standing(at), Standing::Settling);
         assert!(link.may_join(at));
+    }
+
+    #[test]
+    fn an_answer_outlives_a_short_silence_but_no_long_one() {
+        let asked = 1_100;
+        let mut link = steady_until(1_000);
+        assert!(!link.was_out_since(asked, 1_999), "silent for 999 ms");
+        assert!(link.was_out_since(asked, 2_000), "and for 1,000");
+        link.answered(1_900, life(1));
+        assert_eq!(link.standing(1_900), Standing::Settling);
+        assert!(!link.was_out_since(asked, 1_900), "out for 900 ms");
+        link.answered(2_900, life(1));
+        assert!(link.was_out_since(asked, 2_900), "out for 1,000 ms");
+        assert!(!link.was_out_since(2_900, 2_900), "that was before");
+    }
+
+    #[test]
+    fn a_link_that_never_answered_was_out() {
+        assert!(Link::new(RULES).was_out_since(0, 0));
+        let mut link = steady_until(1_000);
+        link.met(life(9));
+        assert!(link.was_out_since(900, 1_000), "in this life");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod link;
 pub mod metadata;
 pub mod outbox;
 pub mod parking;
+pub mod peer;
 pub mod repair;
 pub mod serving;
 pub mod stamp;

@@ -96,11 +96,6 @@ impl Outbox {
         self.in_flight = 0;
     }
 
-    /// Whether a batch is in flight.
-    pub fn in_flight(&self) -> bool {
-        self.in_flight > 0
-    }
-
     /// Writes waiting or in flight.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.in_flight

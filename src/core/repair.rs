@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::Millis;
-use super::clock::Clock;
-use super::id::Address;
+use super::clock::{Clock, Relation};
+use super::id::{Address, Origin};
 use super::wire::{Digest, Status};
 
 /// When a lack counts as lasting.
@@ -29,6 +29,7 @@ pub struct Repair {
 
 #[derive(Debug)]
 struct Ahead {
+    from: Origin,
     clock: Clock,
     since: Millis,
 }
@@ -48,7 +49,9 @@ impl Repair {
     pub fn consider(&mut self, digest: &Digest, have: &Clock, may_join: bool, now: Millis) -> bool {
         let from = digest.from.address;
         if !have.lacks_any(&digest.clock) {
-            self.ahead.remove(&from);
+            if !self.is_outdated(digest) {
+                self.ahead.remove(&from);
+            }
             return false;
         }
         let lasting = self.lasts(digest, have, now);
@@ -61,16 +64,28 @@ impl Repair {
         join
     }
 
+    /// Whether more was seen of this peer, in this life, than the digest says: it was overtaken on its
+    /// way, and that nothing of it is lacking says nothing about what the peer has by now.
+    fn is_outdated(&self, digest: &Digest) -> bool {
+        let seen = self.ahead.get(&digest.from.address);
+        seen.is_some_and(|seen| {
+            let relation = digest.clock.relation(&seen.clock);
+            seen.from == digest.from && relation == Relation::Before
+        })
+    }
+
     /// Whether what this peer was ahead by some time ago is lacking still.
     fn lasts(&mut self, digest: &Digest, have: &Clock, now: Millis) -> bool {
         let ahead = self
             .ahead
             .entry(digest.from.address)
             .or_insert_with(|| Ahead {
+                from: digest.from,
                 clock: digest.clock.clone(),
                 since: now,
             });
         if !have.lacks_any(&ahead.clock) {
+            ahead.from = digest.from;
             ahead.clock.clone_from(&digest.clock);
             ahead.since = now;
         }
@@ -102,11 +117,6 @@ impl Repair {
     /// Whether a join runs, and from whom.
     pub fn running(&self) -> Option<Address> {
         self.running
-    }
-
-    /// Forgets peers that are no members any more.
-    pub fn retain(&mut self, members: impl Fn(&Address) -> bool) {
-        self.ahead.retain(|address, _| members(address));
     }
 }
 
@@ -163,6 +173,27 @@ mod tests {
         assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 300));
         assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 500));
         assert!(repair.consider(&digest(&[(1, 9)], true), &have, true, 550));
+    }
+
+    #[test]
+    fn a_digest_that_was_overtaken_on_its_way_does_not_start_the_patience_anew() {
+        let mut repair = Repair::new(RULES);
+        let have = clock(&[(1, 5)]);
+        assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 1_000));
+        assert!(!repair.consider(&digest(&[(1, 5)], true), &have, true, 1_100));
+        assert!(repair.consider(&digest(&[(1, 9)], true), &have, true, 1_250));
+    }
+
+    #[test]
+    fn a_new_life_that_has_less_than_the_one_before_is_not_ahead() {
+        let mut repair = Repair::new(RULES);
+        let mut reborn = digest(&[], true);
+        reborn.from.incarnation = reborn.from.incarnation.succeeding(0, 0);
+        assert!(!repair.consider(&digest(&[(1, 9)], true), &Clock::new(), true, 1_000));
+        assert!(!repair.consider(&reborn, &Clock::new(), true, 1_100));
+        reborn.clock = clock(&[(1, 9)]);
+        assert!(!repair.consider(&reborn, &Clock::new(), true, 1_250));
+        assert!(repair.consider(&reborn, &Clock::new(), true, 1_500));
     }
 
     #[test]

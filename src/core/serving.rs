@@ -38,9 +38,9 @@ impl Serving {
         }
     }
 
-    /// Whether a live peer was waited for in vain. A removed replica waits for none.
+    /// Whether a live peer was waited for in vain. A removed replica waits for none, nor does one on its way out.
     pub fn waited_in_vain(&self, now: Millis) -> bool {
-        !self.removed && self.starting_until.is_some_and(|until| now >= until)
+        !self.removed && !self.stopping && self.starting_until.is_some_and(|until| now >= until)
     }
 
     /// A live peer was reached, but the join from it failed: wait for another one, or for it again.
@@ -94,6 +94,14 @@ mod tests {
         serving.set_removed(false, 9_000);
         assert_eq!(serving.status(), Status::Starting);
         assert!(!serving.waited_in_vain(9_499) && serving.waited_in_vain(9_500));
+    }
+
+    #[test]
+    fn a_replica_stopped_while_it_starts_never_serves() {
+        let mut serving = Serving::starting(0, 500);
+        serving.stop();
+        assert!(!serving.waited_in_vain(9_000));
+        assert_eq!(serving.status(), Status::Stopping);
     }
 
     #[test]

@@ -152,6 +152,16 @@ pub enum PushAnswer {
     Refused(PushRefusal),
 }
 
+impl PushAnswer {
+    /// The later life of the sender that the receiver knows, if that is why it took nothing.
+    pub fn later_life(&self) -> Option<Incarnation> {
+        match self {
+            Self::Refused(PushRefusal::Superseded(life)) => Some(*life),
+            Self::Refused(_) | Self::Admitted => None,
+        }
+    }
+}
+
 /// Why a [`Batch`] was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PushRefusal {

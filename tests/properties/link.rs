@@ -71,6 +71,14 @@ impl Answers {
         }
     }
 
+    /// Whether a long outage has ended since `asked`, or a long silence goes on.
+    fn out_since(&self, asked: Millis, now: Millis) -> bool {
+        let is_long = |last: Millis, next: Millis| next - last >= RULES.outage_long_ms;
+        let mut ended = self.outages().filter(|(_, first)| *first > asked);
+        ended.any(|(last, first)| is_long(last, first))
+            || self.0.last().is_none_or(|last| is_long(*last, now))
+    }
+
     /// Whether the first answer after some outage was so long ago that a join may run all the same.
     fn long_on_trial(&self, now: Millis) -> bool {
         let mut trials = self.outages().map(|(_, first)| first);
@@ -89,6 +97,10 @@ proptest! {
                 let standing = link.standing(at);
                 prop_assert_eq!(standing, answers.expected(at), "at {} after {:?}", at, &answers);
                 let may_join = link.may_join(at);
+                for asked in [0, at / 2, at.saturating_sub(700), at] {
+                    let out = answers.out_since(asked, at);
+                    prop_assert_eq!(link.was_out_since(asked, at), out, "asked at {}", asked);
+                }
                 match standing {
                     Standing::Steady => prop_assert!(may_join),
                     Standing::Settling => prop_assert!(!may_join || answers.long_on_trial(at)),

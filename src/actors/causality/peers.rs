@@ -59,14 +59,24 @@ impl Causality {
         }
         // Even without a write the clock may have risen: what a join covers may be overwritten already.
         self.release_parked();
+        self.gauge_buffer();
+    }
+
+    fn gauge_buffer(&self) {
         let (buffer, metrics) = (self.state.buffer(), &self.parts.metrics);
         metrics.buffer_writes.set(as_gauge(buffer.writes()));
         metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
     }
 
-    fn consider(&mut self, digest: &Digest, may_join: bool) {
-        self.state.learn_life(digest.from);
+    /// Takes note of a life that was seen. What earlier ones have parked is gone by that.
+    pub(super) fn learn_life(&mut self, seen: Origin) {
+        self.state.learn_life(seen);
+        self.gauge_buffer();
         self.mind_own_life();
+    }
+
+    fn consider(&mut self, digest: &Digest, may_join: bool) {
+        self.learn_life(digest.from);
         let outlived = self.state.is_outlived(digest.from);
         if outlived || digest.domain != self.state.domain() {
             return;
@@ -194,11 +204,10 @@ impl Handler<Mail<OwnLifeSuperseded>> for Causality {
     fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
         let address = self.state.origin().address;
         let incarnation = mail.open().incarnation;
-        self.state.learn_life(Origin {
+        self.learn_life(Origin {
             address,
             incarnation,
         });
-        self.mind_own_life();
     }
 }
 

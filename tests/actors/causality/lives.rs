@@ -7,7 +7,7 @@ use causet::messages::causality::OwnLifeSuperseded;
 use causet::messages::view::ViewChanged;
 
 use super::Stage;
-use crate::fixtures::{address, clock, digest, dot, metadata, origin, reborn};
+use crate::fixtures::{address, clock, digest, dot, metadata, origin, reborn, write};
 use crate::support::{in_virtual_time, pass};
 
 /// A replica that has made one write, and then heard of a later life of itself.
@@ -60,6 +60,27 @@ fn a_later_life_that_the_view_knows_leads_to_a_new_one() {
         };
         let (stage, renewed) = superseded(hear).await;
         check(&stage, renewed);
+    });
+}
+
+#[test]
+fn the_gauges_of_the_buffer_follow_what_a_new_life_of_a_peer_drops() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        for peer in [1, 2] {
+            stage.push(vec![write(peer, 2, &[])]).await;
+        }
+        assert_eq!(stage.metrics.buffer_writes.get(), 2);
+        stage.hear(digest(reborn(1), Clock::new()), true).await;
+        assert_eq!(stage.metrics.buffer_writes.get(), 1);
+        stage.actor.tell(ViewChanged {
+            view: vec![address(9)],
+            removed: false,
+            incarnations: vec![(address(2), reborn(2).incarnation)],
+        });
+        stage.status().await;
+        assert_eq!(stage.metrics.buffer_writes.get(), 0);
+        assert_eq!(stage.metrics.buffer_bytes.get(), 0);
     });
 }
 

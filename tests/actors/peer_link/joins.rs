@@ -163,7 +163,7 @@ fn an_empty_difference_is_a_whole_one() {
 }
 
 #[test]
-fn a_page_that_comes_after_the_link_was_given_up_fails_the_join() {
+fn a_page_that_comes_after_a_long_outage_fails_the_join() {
     in_virtual_time(async {
         let (stage, call) = asked().await;
         stage.cut();
@@ -174,5 +174,22 @@ fn a_page_that_comes_after_the_link_was_given_up_fails_the_join() {
         call.answer(&page(vec![write(1, 9, &[])], true));
         pass(1).await;
         assert!(ended(&stage).expect("ended").result.is_err());
+    });
+}
+
+#[test]
+fn a_page_that_comes_after_a_short_outage_is_used() {
+    in_virtual_time(async {
+        let (stage, call) = asked().await;
+        stage.cut();
+        stage.beat();
+        pass(550).await;
+        stage.connect();
+        stage.beat();
+        pass(1).await;
+        assert!(!stage.may_join(), "it settles");
+        call.answer(&page(vec![write(1, 9, &[])], true));
+        pass(1).await;
+        assert!(ended(&stage).expect("ended").result.is_ok());
     });
 }
