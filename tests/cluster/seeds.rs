@@ -15,14 +15,21 @@ const PINNED: std::ops::Range<u64> = 1..41;
 /// How long fresh seeds are run.
 const FRESH: Duration = Duration::from_secs(20);
 
-/// A replica kept writes of a life that had crashed, counted as parked for ever, after its next life had sealed them off.
-const PARKED_WRITES_OF_AN_ENDED_LIFE: u64 = 100_483;
+/// Seeds that failed once, and what was wrong.
+const FAILED_ONCE: &[(u64, &str)] = &[(
+    100_483,
+    "writes of a crashed life were counted as parked after its next life had sealed them off",
+)];
 
 #[test]
 fn seeds_that_failed_once_fail_no_more() {
-    for seed in [PARKED_WRITES_OF_AN_ENDED_LIFE] {
-        let verdict = run(&Plan::from_seed(seed), paused);
-        assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+    for (seed, what) in FAILED_ONCE {
+        let verdict = run(&Plan::from_seed(*seed), paused);
+        assert!(
+            verdict.violations.is_empty(),
+            "{what}: {:#?}",
+            verdict.violations
+        );
     }
 }
 

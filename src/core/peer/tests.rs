@@ -224,7 +224,7 @@ fn its_own_call_proves_nothing_about_the_way_to_it() {
 fn page(counter: u64, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
         from: origin(1),
-        clock: Clock::new(),
+        clock: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,
         writes: vec![write(1, counter)],
         last,
