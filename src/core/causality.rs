@@ -19,7 +19,7 @@ use super::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::stamp::HlcTime;
-use super::wire::Batch;
+use super::wire::{Batch, Digest};
 use super::write::{Content, Version, Write};
 
 /// Clock, hybrid time and causal buffer of one replica in one domain.
@@ -215,6 +215,11 @@ impl CausalState {
     /// Whether `seen` is an earlier life of its node than the latest known.
     pub fn is_outlived(&self, seen: Origin) -> bool {
         self.successor(seen).is_some()
+    }
+
+    /// Whether a peer's digest is to be heeded: it is of this domain, and of no earlier life of the peer.
+    pub fn heeds(&self, digest: &Digest) -> bool {
+        digest.domain == self.domain && !self.is_outlived(digest.from)
     }
 
     /// The later life that is known of `seen`'s node, if there is one.

@@ -56,7 +56,7 @@ impl Repair {
         }
         let lasting = self.lasts(digest, have, now);
         let due = lasting || (!digest.pushing && lacks_of_sender(digest, have));
-        let join = due && may_join && self.running.is_none() && digest.status != Status::Starting;
+        let join = due && self.may_ask(digest, may_join);
         if join {
             self.running = Some(from);
             self.ahead.remove(&from);
@@ -100,13 +100,19 @@ impl Repair {
         }
     }
 
-    /// A join from this peer was begun for another reason (the bootstrap). False if one runs.
-    pub fn begin(&mut self, from: Address) -> bool {
-        let free = self.running.is_none();
-        if free {
-            self.running = Some(from);
+    /// Takes note of a digest while this replica is starting. True: ask its sender for a join now,
+    /// whatever it has; it counts as running then.
+    pub fn bootstrap(&mut self, digest: &Digest, may_join: bool) -> bool {
+        let join = self.may_ask(digest, may_join);
+        if join {
+            self.running = Some(digest.from.address);
         }
-        free
+        join
+    }
+
+    /// One join at a time, over a link that allows it, from a peer that has caught up itself.
+    fn may_ask(&self, digest: &Digest, may_join: bool) -> bool {
+        may_join && self.running.is_none() && digest.status != Status::Starting
     }
 
     /// The running join has ended, one way or another.
@@ -204,7 +210,8 @@ mod tests {
         let mut starting = ahead.clone();
         starting.status = Status::Starting;
         assert!(!repair.consider(&starting, &Clock::new(), true, 0));
-        assert!(repair.begin(origin(3).address));
+        assert!(!repair.bootstrap(&starting, true) && !repair.bootstrap(&ahead, false));
+        assert!(repair.bootstrap(&ahead, true) && !repair.bootstrap(&ahead, true));
         assert!(!repair.consider(&ahead, &Clock::new(), true, 0));
         repair.ended();
         assert!(repair.consider(&ahead, &Clock::new(), true, 0));

@@ -1,7 +1,8 @@
-//! Whether a replica answers clients, and why not.
+//! Whether a replica answers clients and peers, and why not; what it repairs itself by meanwhile.
 
 use super::Millis;
-use super::wire::Status;
+use super::id::Domain;
+use super::wire::{JoinRefusal, PushRefusal, Status};
 
 /// The phases of a replica's life. It starts, until it has caught up from a live peer or none has
 /// answered for long enough; it serves; it stops. An operator may take it out of the view meanwhile.
@@ -12,6 +13,28 @@ pub struct Serving {
     grace_ms: u64,
     removed: bool,
     stopping: bool,
+}
+
+/// What a digest of a peer may lead to here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mending {
+    /// A join, if the peer has what is lacking here: [`Repair::consider`](super::repair::Repair::consider).
+    ByLack,
+    /// A join that brings all that the peer has: [`Repair::bootstrap`](super::repair::Repair::bootstrap).
+    Whole,
+    /// Nothing: it takes no writes now.
+    No,
+}
+
+/// Whether what a peer has sent or asks for can be taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// The domain that the peer means.
+    pub theirs: Domain,
+    /// The domain of this replica.
+    pub own: Domain,
+    /// Whether there is room for what is to be done.
+    pub room: bool,
 }
 
 impl Serving {
@@ -35,6 +58,35 @@ impl Serving {
             Status::Starting
         } else {
             Status::Serving
+        }
+    }
+
+    /// Why a peer's push is not taken, if so. Nothing pushed is applied before the bootstrap join.
+    pub fn refuses_push(&self, push: Admission) -> Option<PushRefusal> {
+        match self.status() {
+            Status::Starting | Status::Removed | Status::Stopping => Some(PushRefusal::NotServing),
+            Status::Serving if push.theirs != push.own => Some(PushRefusal::OtherDomain),
+            Status::Serving => (!push.room).then_some(PushRefusal::Overloaded),
+        }
+    }
+
+    /// Why a peer's join is not answered, if so. A replica that is removed or on its way out is a source
+    /// still: it may be the only one that has some write.
+    pub fn refuses_join(&self, join: Admission) -> Option<JoinRefusal> {
+        match self.status() {
+            Status::Starting => Some(JoinRefusal::NotServing),
+            _ if join.theirs != join.own => Some(JoinRefusal::OtherDomain),
+            _ => (!join.room).then_some(JoinRefusal::Busy),
+        }
+    }
+
+    /// What a digest of a peer may lead to.
+    pub fn mending(&self) -> Mending {
+        match self.status() {
+            Status::Serving => Mending::ByLack,
+            // The first live replica that is reached brings everything it has.
+            Status::Starting => Mending::Whole,
+            Status::Removed | Status::Stopping => Mending::No,
         }
     }
 
@@ -72,6 +124,62 @@ impl Serving {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Starting, serving, removed, stopping.
+    fn all_phases() -> [Serving; 4] {
+        let starting = || Serving::starting(0, 500);
+        let mut phases = [starting(), starting(), starting(), starting()];
+        for phase in &mut phases[1..] {
+            phase.caught_up();
+        }
+        phases[2].set_removed(true, 0);
+        phases[3].stop();
+        phases
+    }
+
+    #[test]
+    fn a_push_is_taken_while_serving_a_join_is_answered_unless_starting() {
+        let ours = Admission {
+            theirs: Domain::UNSHARDED,
+            own: Domain::UNSHARDED,
+            room: true,
+        };
+        let foreign = Admission {
+            theirs: Domain {
+                shard: crate::core::id::ShardId(3),
+                ..Domain::UNSHARDED
+            },
+            room: false,
+            ..ours
+        };
+        let full = Admission {
+            room: false,
+            ..ours
+        };
+        let not_serving = Some(PushRefusal::NotServing);
+        let starting = Some(JoinRefusal::NotServing);
+        let phases = all_phases();
+        let pushes = phases.each_ref().map(|phase| phase.refuses_push(ours));
+        assert_eq!(pushes, [not_serving, None, not_serving, not_serving]);
+        let joins = phases.each_ref().map(|phase| phase.refuses_join(ours));
+        assert_eq!(joins, [starting, None, None, None]);
+        for (admission, push, join) in [
+            (foreign, PushRefusal::OtherDomain, JoinRefusal::OtherDomain),
+            (full, PushRefusal::Overloaded, JoinRefusal::Busy),
+        ] {
+            assert_eq!(phases[1].refuses_push(admission), Some(push));
+            assert_eq!(phases[1].refuses_join(admission), Some(join));
+            assert_eq!(phases[0].refuses_push(admission), not_serving);
+            assert_eq!(phases[0].refuses_join(admission), starting);
+        }
+    }
+
+    #[test]
+    fn it_repairs_itself_while_it_starts_or_serves() {
+        let mending = all_phases().each_ref().map(Serving::mending);
+        let expected = [Mending::Whole, Mending::ByLack, Mending::No, Mending::No];
+        assert_eq!(mending, expected);
+    }
 
     #[test]
     fn it_serves_when_caught_up_or_when_nobody_answered() {

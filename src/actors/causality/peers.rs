@@ -4,17 +4,17 @@ use actix::{Context, Handler};
 
 use super::Causality;
 use crate::core::causality::Superseded;
-use crate::core::id::{Address, Origin};
+use crate::core::id::{Address, Domain, Origin};
 use crate::core::join::Cut;
+use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
-    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal,
-    Status,
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status,
 };
 use crate::core::write::Write;
 use crate::messages::causality::{
     Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded, ReadJoin,
 };
-use crate::messages::mailbox::Mail;
+use crate::messages::mailbox::{Mail, Reply};
 use crate::messages::peers::FetchJoin;
 use crate::messages::store::{ApplyWrites, ReadDifference};
 use crate::metrics::as_gauge;
@@ -22,18 +22,21 @@ use crate::metrics::as_gauge;
 impl Causality {
     fn deliver(&mut self, deliver: Deliver) {
         let Deliver { batch, reply } = deliver;
-        let refusal = if self.serving.status() != Status::Serving {
-            Some(PushRefusal::NotServing)
-        } else if batch.domain != self.state.domain() {
-            Some(PushRefusal::OtherDomain)
-        } else {
-            self.overload().map(|_| PushRefusal::Overloaded)
-        };
+        let admission = self.admission(batch.domain, self.overload().is_none());
+        let refusal = self.serving.refuses_push(admission);
         let answer = match refusal.map_or_else(|| self.admit(batch), Err) {
             Ok(()) => PushAnswer::Admitted,
             Err(refusal) => PushAnswer::Refused(refusal),
         };
         let _ = reply.send(answer);
+    }
+
+    fn admission(&self, theirs: Domain, room: bool) -> Admission {
+        Admission {
+            theirs,
+            own: self.state.domain(),
+            room,
+        }
     }
 
     fn admit(&mut self, batch: Batch) -> Result<(), PushRefusal> {
@@ -77,24 +80,19 @@ impl Causality {
 
     fn consider(&mut self, digest: &Digest, may_join: bool) {
         self.learn_life(digest.from);
-        let outlived = self.state.is_outlived(digest.from);
-        if outlived || digest.domain != self.state.domain() {
+        if !self.state.heeds(digest) {
             return;
         }
-        let peer = digest.from.address;
-        let due = match self.serving.status() {
-            Status::Serving => {
+        let due = match self.serving.mending() {
+            Mending::ByLack => {
                 let (have, now) = (self.state.clock(), self.parts.uptime.now());
                 self.repair.consider(digest, have, may_join, now)
             }
-            // The first live replica that is reached brings everything it has.
-            Status::Starting => {
-                may_join && digest.status != Status::Starting && self.repair.begin(peer)
-            }
-            Status::Removed | Status::Stopping => false,
+            Mending::Whole => self.repair.bootstrap(digest, may_join),
+            Mending::No => false,
         };
         if due {
-            self.fetch_join(peer);
+            self.fetch_join(digest.from.address);
         }
     }
 
@@ -110,6 +108,16 @@ impl Causality {
         self.join_began = self.parts.uptime.now();
         log::debug!("asking {from} for a join");
         self.parts.edges.fetch.tell(FetchJoin { from, request });
+    }
+
+    fn cut_difference(&self, request: JoinRequest, reply: Reply<JoinAnswer>) {
+        self.parts.edges.difference.tell(ReadDifference {
+            request,
+            from: self.state.origin(),
+            clock: self.state.clock().clone(),
+            time: self.state.time(),
+            reply,
+        });
     }
 
     fn join_ended(&mut self, ended: JoinEnded) {
@@ -216,22 +224,11 @@ impl Handler<Mail<ReadJoin>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadJoin>, _: &mut Context<Self>) {
         let ReadJoin { request, reply } = mail.open();
-        let refusal = if self.serving.status() == Status::Starting {
-            Some(JoinRefusal::NotServing)
-        } else if request.domain != self.state.domain() {
-            Some(JoinRefusal::OtherDomain)
-        } else {
-            (!self.parts.edges.difference.has_room()).then_some(JoinRefusal::Busy)
-        };
-        match refusal {
+        let room = self.parts.edges.difference.has_room();
+        let admission = self.admission(request.domain, room);
+        match self.serving.refuses_join(admission) {
             Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
-            None => self.parts.edges.difference.tell(ReadDifference {
-                request,
-                from: self.state.origin(),
-                clock: self.state.clock().clone(),
-                time: self.state.time(),
-                reply,
-            }),
+            None => self.cut_difference(request, reply),
         }
     }
 }
