@@ -7,6 +7,8 @@
 use std::fmt::Debug;
 
 use causet::core::clock::{Clock, Clocks};
+use causet::core::id::Domain;
+use causet::core::metadata::Metadata;
 use causet::core::swim::Datagram;
 use causet::core::view::Removal;
 use causet::core::wire::{
@@ -32,11 +34,19 @@ fn check_batch(bytes: &[u8]) {
         return;
     };
     let from = batch.from;
+    batch.writes.iter().cloned().for_each(check_write);
     if let Ok(batch) = batch.check() {
         let dots: Vec<_> = batch.writes.iter().map(Write::dot).collect();
         assert!(dots.iter().all(|dot| dot.origin == from && dot.counter > 0));
         assert!(dots.is_sorted_by(|a, b| a.counter < b.counter));
     }
+}
+
+/// A client that reads it gets metadata that is taken back.
+fn check_write(write: Write) {
+    let mut metadata = Metadata::default();
+    metadata.observe(Domain::UNSHARDED, &write.version);
+    assert_eq!(Metadata::from_json(&metadata.to_json()), Ok(metadata));
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -51,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
         4 => drop(passes_on::<JoinRequest>(bytes)),
         5 => drop(passes_on::<JoinAnswer>(bytes)),
         6 => drop(passes_on::<Digest>(bytes)),
-        7 => drop(passes_on::<Write>(bytes)),
+        7 => drop(passes_on::<Write>(bytes).map(check_write)),
         8 => drop(passes_on::<Clock>(bytes)),
         9 => drop(passes_on::<Clocks>(bytes)),
         10 => drop(passes_on::<Removal>(bytes)),

@@ -109,8 +109,12 @@ impl From<AnyDomain> for Domain {
                 shard: ShardId(1),
                 ..Self::UNSHARDED
             },
-            _ => Self {
+            230..250 => Self {
                 map,
+                shard: ShardId(0),
+            },
+            _ => Self {
+                map: MapId { maker: None, ..map },
                 shard: ShardId(0),
             },
         }
