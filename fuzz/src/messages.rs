@@ -158,14 +158,20 @@ impl From<AnyHeartbeat> for Heartbeat {
     }
 }
 
-/// `None`: the sender is unknown.
 #[derive(Arbitrary, Debug, Clone)]
-pub struct AnyHeartbeatAnswer(Option<AnyDigest>);
+pub enum AnyHeartbeatAnswer {
+    Digest(AnyDigest),
+    Superseded(AnyOrigin),
+    Unknown,
+}
 
 impl From<AnyHeartbeatAnswer> for HeartbeatAnswer {
     fn from(answer: AnyHeartbeatAnswer) -> Self {
-        let digest = answer.0.map(|digest| Self::Digest(digest.into()));
-        digest.unwrap_or(Self::Unknown)
+        match answer {
+            AnyHeartbeatAnswer::Digest(digest) => Self::Digest(digest.into()),
+            AnyHeartbeatAnswer::Superseded(origin) => Self::Superseded(origin.life()),
+            AnyHeartbeatAnswer::Unknown => Self::Unknown,
+        }
     }
 }
 
