@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::clock::Clock;
+
 /// A name that could not be parsed; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
@@ -170,11 +172,27 @@ impl FromStr for Incarnation {
 /// The third part of an origin's identity, the map under which it numbers, is that of the domain
 /// in whose clock the origin stands; it is kept there once instead of in every entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Address, Incarnation)")]
 pub struct Origin {
     /// The node.
     pub address: Address,
-    /// Its life.
+    /// Its life, never unknown.
     pub incarnation: Incarnation,
+}
+
+impl TryFrom<(Address, Incarnation)> for Origin {
+    type Error = ParseIdError;
+
+    /// Refuses the unknown life: nothing was ever written in it, and no text names it.
+    fn try_from((address, incarnation): (Address, Incarnation)) -> Result<Self, ParseIdError> {
+        if incarnation == Incarnation::UNKNOWN {
+            return Err(ParseIdError::new("0", INCARNATION));
+        }
+        Ok(Self {
+            address,
+            incarnation,
+        })
+    }
 }
 
 impl fmt::Display for Origin {
@@ -203,11 +221,25 @@ impl FromStr for Origin {
 
 /// One write: the `counter`-th (from 1, without gaps) of its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Origin, u64)")]
 pub struct Dot {
     /// Who numbered the write.
     pub origin: Origin,
     /// Its number, from 1.
     pub counter: u64,
+}
+
+impl TryFrom<(Origin, u64)> for Dot {
+    type Error = ParseIdError;
+
+    /// Refuses what no clock that arrives can cover.
+    fn try_from((origin, counter): (Origin, u64)) -> Result<Self, ParseIdError> {
+        if (1..=Clock::COUNTER_MAX).contains(&counter) {
+            Ok(Self { origin, counter })
+        } else {
+            Err(ParseIdError::new(&counter.to_string(), "a write's number"))
+        }
+    }
 }
 
 impl fmt::Display for Dot {
@@ -220,14 +252,34 @@ impl fmt::Display for Dot {
 ///
 /// [`MapId::IMPLICIT`], the map of a cluster without `SHARD_COUNT`, precedes every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u64, u64, Option<Address>)")]
 pub struct MapId {
     /// One more than that of the map before.
     pub epoch: u64,
-    /// Wall-clock milliseconds of its making.
+    /// Wall-clock milliseconds of its making; 0 for a map without a maker.
     pub stamp: u64,
     /// Who made it; `None` for a map that all nodes derive alike.
     pub maker: Option<Address>,
 }
+
+impl TryFrom<(u64, u64, Option<Address>)> for MapId {
+    type Error = ParseIdError;
+
+    /// Refuses a stamp without a maker: no text names that, and two maps must not print alike.
+    fn try_from(parts: (u64, u64, Option<Address>)) -> Result<Self, ParseIdError> {
+        let (epoch, stamp, maker) = parts;
+        if maker.is_none() && stamp != 0 {
+            return Err(ParseIdError::new(&format!("{epoch}.{stamp}"), MAP));
+        }
+        Ok(Self {
+            epoch,
+            stamp,
+            maker,
+        })
+    }
+}
+
+const MAP: &str = "a map EPOCH or EPOCH.STAMP.MAKER";
 
 impl MapId {
     /// One shard, in which all nodes are.
@@ -251,7 +303,7 @@ impl FromStr for MapId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError::new(text, "a map EPOCH or EPOCH.STAMP.MAKER");
+        let error = || ParseIdError::new(text, MAP);
         let parsed = match text.split_once('.') {
             None => Self {
                 epoch: text.parse().map_err(|_| error())?,
@@ -400,6 +452,19 @@ mod tests {
         for text in ["", "01", "1.2", "1.02.10.0.0.1:1", "1..10.0.0.1:1"] {
             assert!(text.parse::<MapId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_has_no_text_is_not_taken_from_a_peer_either() {
+        let address: Address = "10.0.0.1:1".parse().unwrap();
+        let taken = |bytes: Vec<u8>| postcard::from_bytes::<Dot>(&bytes).is_ok();
+        let dot = |life: u64, counter: u64| postcard::to_stdvec(&((address, life), counter));
+        assert!(taken(dot(1, 1).unwrap()) && taken(dot(1, Clock::COUNTER_MAX).unwrap()));
+        assert!(!taken(dot(0, 1).unwrap()), "an unknown life");
+        assert!(!taken(dot(1, 0).unwrap()), "no number");
+        assert!(!taken(dot(1, Clock::COUNTER_MAX + 1).unwrap()), "no clock");
+        let unmade = postcard::to_stdvec(&(1_u64, 5_u64, None::<Address>)).unwrap();
+        assert!(postcard::from_bytes::<MapId>(&unmade).is_err());
     }
 
     #[test]

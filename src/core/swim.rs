@@ -144,7 +144,7 @@ impl Swim {
         if datagram.receiver().address != own.address {
             return Err(DatagramError::Misdirected(datagram.receiver().address));
         }
-        if datagram.sender().address == own.address || datagram.is_detour_to(&own) {
+        if datagram.sender().address == own.address || datagram.is_detour_to(own.address) {
             return Err(DatagramError::Ourselves);
         }
         let bytes = datagram.encode()?;

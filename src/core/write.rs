@@ -86,6 +86,7 @@ impl Content {
 
 /// The state of a key that one write made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(Dot, HlcTime, Arc<Clocks>, Content)")]
 pub struct Version {
     /// Which write.
     pub dot: Dot,
@@ -95,6 +96,29 @@ pub struct Version {
     pub deps: Arc<Clocks>,
     /// What it put there.
     pub content: Content,
+}
+
+/// A version without a stamp; what it came with changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version without a stamp")]
+pub struct NoStamp;
+
+impl TryFrom<(Dot, HlcTime, Arc<Clocks>, Content)> for Version {
+    type Error = NoStamp;
+
+    /// Refuses a time before every write: a client that reads the version could not name it.
+    fn try_from(parts: (Dot, HlcTime, Arc<Clocks>, Content)) -> Result<Self, NoStamp> {
+        let (dot, time, deps, content) = parts;
+        if time == HlcTime::ZERO {
+            return Err(NoStamp);
+        }
+        Ok(Self {
+            dot,
+            time,
+            deps,
+            content,
+        })
+    }
 }
 
 impl Version {
@@ -138,6 +162,7 @@ impl Write {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::testing::write;
 
     #[test]
     fn nesting_counts_brackets_outside_of_strings_only() {
@@ -151,6 +176,16 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(Value::new(&nested(128)).is_some());
         assert!(Value::new(&nested(129)).is_none());
+    }
+
+    #[test]
+    fn a_peers_write_without_a_stamp_is_refused() {
+        let mut unstamped = write(1, 1);
+        let bytes = postcard::to_stdvec(&unstamped).unwrap();
+        assert_eq!(postcard::from_bytes::<Write>(&bytes).unwrap(), unstamped);
+        Arc::make_mut(&mut unstamped.version).time = HlcTime::ZERO;
+        let bytes = postcard::to_stdvec(&unstamped).unwrap();
+        assert!(postcard::from_bytes::<Write>(&bytes).is_err());
     }
 
     #[test]

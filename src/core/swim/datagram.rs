@@ -99,6 +99,7 @@ impl Datagram {
         updated
             .chain([self.header.src])
             .chain(receiver)
+            .chain(self.third())
             .find(|identity| !is_plausible(identity.incarnation))
             .map_or(Ok(()), |bad| Err(DatagramError::Implausible(bad.address)))
     }
@@ -143,14 +144,17 @@ impl Datagram {
         self.updates.retain(|update| keep(update.id().address));
     }
 
-    /// Whether it asks `identity` to reach itself by a detour.
-    pub(super) fn is_detour_to(&self, identity: &Identity) -> bool {
+    /// Whether it asks the node at `address`, in whatever life, to reach itself by a detour.
+    pub(super) fn is_detour_to(&self, address: Address) -> bool {
+        self.third().is_some_and(|third| third.address == address)
+    }
+
+    /// The other end of a detour that the receiver is asked to be a part of.
+    fn third(&self) -> Option<Identity> {
         match &self.header.message {
-            Message::PingReq { target, .. } | Message::IndirectAck { target, .. } => {
-                target == identity
-            }
+            Message::PingReq { target, .. } | Message::IndirectAck { target, .. } => Some(*target),
             Message::IndirectPing { origin, .. } | Message::ForwardedAck { origin, .. } => {
-                origin == identity
+                Some(*origin)
             }
             Message::Ping(_)
             | Message::Ack(_)
@@ -158,7 +162,7 @@ impl Datagram {
             | Message::Feed
             | Message::Gossip
             | Message::Broadcast
-            | Message::TurnUndead => false,
+            | Message::TurnUndead => None,
         }
     }
 }

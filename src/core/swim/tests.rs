@@ -69,6 +69,35 @@ fn what_is_decoded_encodes_to_the_same_bytes() {
 }
 
 #[test]
+fn nobody_is_asked_for_a_detour_to_himself_in_another_life() {
+    let mut swim = node(1);
+    let mut detour = gossip(identity(3), identity(1), Vec::new());
+    let target = Identity::new(identity(1).address, Incarnation::starting(500, 0));
+    let probe_number = 0;
+    detour.header.message = Message::PingReq {
+        target,
+        probe_number,
+    };
+    let refused = swim.receive(&detour, 0);
+    assert_eq!(refused, Err(DatagramError::Ourselves));
+    assert!(swim.take_datagrams().is_empty());
+}
+
+#[test]
+fn a_detour_to_a_life_that_cannot_be_is_refused() {
+    let mut detour = gossip(identity(3), identity(1), Vec::new());
+    for incarnation in [Incarnation::UNKNOWN, Incarnation::starting(1 << 50, 0)] {
+        let address = identity(2).address;
+        detour.header.message = Message::PingReq {
+            target: Identity::new(address, incarnation),
+            probe_number: 0,
+        };
+        let refused = Datagram::parse(&detour.encode().unwrap());
+        assert_eq!(refused, Err(DatagramError::Implausible(address)));
+    }
+}
+
+#[test]
 fn every_truncation_and_extension_is_refused() {
     let (mut a, _) = pair();
     a.advance(250);

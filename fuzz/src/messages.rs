@@ -1,0 +1,369 @@
+//! Messages between replicas, well-formed or nearly so. Each is to pass [`crate::received`] before use.
+
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use causet::core::id::{Dot, Origin};
+use causet::core::swim::Identity;
+use causet::core::view::Removal;
+use causet::core::wire::{
+    Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal, JoinRequest,
+    PushAnswer, PushRefusal, Status,
+};
+use causet::core::write::{Content, Value, Version, Write};
+use foca::{Header, Member, Message, State};
+
+use crate::names::{AnyClock, AnyClocks, AnyDomain, AnyKey, AnyOrigin, AnyTime, Number, address};
+
+#[derive(Arbitrary, Debug, Clone)]
+pub enum AnyContent {
+    Tombstone,
+    Number(u32),
+    Text(String),
+    Nested(u8),
+}
+
+impl From<AnyContent> for Content {
+    fn from(content: AnyContent) -> Self {
+        let json = match content {
+            AnyContent::Tombstone => return Self::Tombstone,
+            AnyContent::Number(n) => n.to_string(),
+            AnyContent::Text(text) => serde_json::Value::from(text).to_string(),
+            AnyContent::Nested(depth) => {
+                let depth = usize::from(depth % 128);
+                format!("{}{}", "[".repeat(depth + 1), "]".repeat(depth + 1))
+            }
+        };
+        Self::Value(Value::new(&json).expect("not nested too deep"))
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyWrite {
+    key: AnyKey,
+    counter: Number,
+    time: AnyTime,
+    deps: AnyClocks,
+    content: AnyContent,
+}
+
+impl AnyWrite {
+    /// The write, as one of `origin`.
+    pub fn of(self, origin: Origin) -> Write {
+        let dot = Dot {
+            origin,
+            counter: self.counter.counter(),
+        };
+        Write {
+            key: self.key.into(),
+            version: Arc::new(Version {
+                dot,
+                time: self.time.into(),
+                deps: Arc::new(self.deps.into()),
+                content: self.content.into(),
+            }),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyBatch {
+    from: AnyOrigin,
+    domain: AnyDomain,
+    writes: Vec<AnyWrite>,
+    /// Numbers the writes as their receiver expects them: from this on, without gaps.
+    in_order_from: Option<u8>,
+}
+
+impl From<AnyBatch> for Batch {
+    fn from(batch: AnyBatch) -> Self {
+        let from = batch.from.into();
+        let mut writes: Vec<Write> = batch.writes.into_iter().map(|w| w.of(from)).collect();
+        if let Some(first) = batch.in_order_from {
+            for (write, counter) in writes.iter_mut().zip(u64::from(first % 4) + 1..) {
+                Arc::make_mut(&mut write.version).dot.counter = counter;
+            }
+        } else {
+            writes.sort_by_key(|write| write.dot().counter);
+            writes.dedup_by_key(|write| write.dot().counter);
+        }
+        Self {
+            from,
+            domain: batch.domain.into(),
+            writes,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyDigest {
+    from: AnyOrigin,
+    domain: AnyDomain,
+    clock: AnyClock,
+    promise: AnyTime,
+    status: u8,
+    pushing: bool,
+    admits: bool,
+}
+
+impl From<AnyDigest> for Digest {
+    fn from(digest: AnyDigest) -> Self {
+        Self {
+            from: digest.from.into(),
+            domain: digest.domain.into(),
+            clock: digest.clock.into(),
+            promise: digest.promise.into(),
+            status: match digest.status % 8 {
+                0 => Status::Starting,
+                1 => Status::Removed,
+                2 => Status::Stopping,
+                _ => Status::Serving,
+            },
+            pushing: digest.pushing,
+            admits: digest.admits,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyRemoval {
+    about: AnyOrigin,
+    time: AnyTime,
+    removed: bool,
+}
+
+impl From<AnyRemoval> for Removal {
+    fn from(removal: AnyRemoval) -> Self {
+        Self {
+            address: removal.about.address(),
+            incarnation: removal.about.life(),
+            time: removal.time.into(),
+            removed: removal.removed,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyHeartbeat {
+    digest: AnyDigest,
+    removals: Vec<AnyRemoval>,
+}
+
+impl From<AnyHeartbeat> for Heartbeat {
+    fn from(heartbeat: AnyHeartbeat) -> Self {
+        Self {
+            digest: heartbeat.digest.into(),
+            removals: heartbeat.removals.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub enum AnyHeartbeatAnswer {
+    Digest(AnyDigest),
+    Superseded(AnyOrigin),
+    Unknown,
+}
+
+impl From<AnyHeartbeatAnswer> for HeartbeatAnswer {
+    fn from(answer: AnyHeartbeatAnswer) -> Self {
+        match answer {
+            AnyHeartbeatAnswer::Digest(digest) => Self::Digest(digest.into()),
+            AnyHeartbeatAnswer::Superseded(origin) => Self::Superseded(origin.life()),
+            AnyHeartbeatAnswer::Unknown => Self::Unknown,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyPushAnswer {
+    which: u8,
+    life: AnyOrigin,
+}
+
+impl From<AnyPushAnswer> for PushAnswer {
+    fn from(answer: AnyPushAnswer) -> Self {
+        Self::Refused(match answer.which % 8 {
+            0 => PushRefusal::Unsteady,
+            1 => PushRefusal::NotServing,
+            2 => PushRefusal::OtherDomain,
+            3 => PushRefusal::Superseded(answer.life.life()),
+            4 => PushRefusal::Unknown,
+            5 => PushRefusal::Overloaded,
+            _ => return Self::Admitted,
+        })
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyJoinRequest {
+    from: AnyOrigin,
+    domain: AnyDomain,
+    clock: AnyClock,
+    session: u8,
+    page: u8,
+}
+
+impl From<AnyJoinRequest> for JoinRequest {
+    fn from(request: AnyJoinRequest) -> Self {
+        Self {
+            from: request.from.into(),
+            domain: request.domain.into(),
+            clock: request.clock.into(),
+            session: u64::from(request.session % 4),
+            page: u32::from(request.page % 4),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyPage {
+    from: AnyOrigin,
+    clock: AnyClock,
+    time: AnyTime,
+    writes: Vec<(AnyOrigin, AnyWrite)>,
+    last: bool,
+    /// Makes the clock cover what an honest one would: the writes and all that they depend on.
+    honest: bool,
+}
+
+impl From<AnyPage> for JoinPage {
+    fn from(page: AnyPage) -> Self {
+        let writes = page.writes.into_iter().map(|(o, write)| write.of(o.into()));
+        let mut page_sent = Self {
+            from: page.from.into(),
+            clock: page.clock.into(),
+            time: page.time.into(),
+            writes: writes.collect(),
+            last: page.last,
+        };
+        if page.honest {
+            for write in &page_sent.writes {
+                page_sent
+                    .clock
+                    .raise(write.dot().origin, write.dot().counter);
+                let own = causet::core::id::Domain::UNSHARDED;
+                if let Some(deps) = write.version.deps.get(&own) {
+                    page_sent.clock.merge(deps);
+                }
+            }
+        }
+        page_sent
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub enum AnyJoinAnswer {
+    Page(AnyPage),
+    Refused(u8),
+}
+
+impl From<AnyJoinAnswer> for JoinAnswer {
+    fn from(answer: AnyJoinAnswer) -> Self {
+        match answer {
+            AnyJoinAnswer::Page(page) => Self::Page(page.into()),
+            AnyJoinAnswer::Refused(why) => Self::Refused(match why % 4 {
+                0 => JoinRefusal::NotServing,
+                1 => JoinRefusal::OtherDomain,
+                2 => JoinRefusal::Busy,
+                _ => JoinRefusal::NoSuchPage,
+            }),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone, Copy)]
+pub struct AnyIdentity {
+    origin: AnyOrigin,
+    bump: Number,
+}
+
+impl From<AnyIdentity> for Identity {
+    fn from(identity: AnyIdentity) -> Self {
+        Self {
+            address: identity.origin.address(),
+            incarnation: identity.origin.life(),
+            bump: u32::try_from(identity.bump.counter()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A SWIM datagram in the format of the `foca` crate.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyDatagram {
+    from: AnyIdentity,
+    from_incarnation: u16,
+    to: AnyIdentity,
+    /// Meant for the node under test, whatever `to` says.
+    to_us: bool,
+    message: u8,
+    third: AnyIdentity,
+    probe: u8,
+    updates: Vec<(AnyIdentity, u16, u8)>,
+}
+
+impl AnyDatagram {
+    /// Its bytes, sent to `us` if so chosen.
+    pub fn bytes(self, us: Identity) -> Vec<u8> {
+        let header = Header {
+            src: self.from.into(),
+            src_incarnation: self.from_incarnation,
+            dst: if self.to_us { us } else { self.to.into() },
+            message: message(self.message, self.third.into(), self.probe),
+        };
+        let mut bytes = postcard::to_stdvec(&header).unwrap_or_default();
+        if self.updates.is_empty() {
+            return bytes;
+        }
+        bytes.extend(
+            u16::try_from(self.updates.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
+        for (identity, incarnation, state) in self.updates {
+            let state = match state % 3 {
+                0 => State::Alive,
+                1 => State::Suspect,
+                _ => State::Down,
+            };
+            let member = Member::new(Identity::from(identity), incarnation, state);
+            bytes.extend(postcard::to_stdvec(&member).unwrap_or_default());
+        }
+        bytes
+    }
+}
+
+fn message(which: u8, third: Identity, probe_number: u8) -> Message<Identity> {
+    let (target, origin) = (third, third);
+    match which % 11 {
+        0 => Message::Ping(probe_number),
+        1 => Message::Ack(probe_number),
+        2 => Message::PingReq {
+            target,
+            probe_number,
+        },
+        3 => Message::IndirectPing {
+            origin,
+            probe_number,
+        },
+        4 => Message::IndirectAck {
+            target,
+            probe_number,
+        },
+        5 => Message::ForwardedAck {
+            origin,
+            probe_number,
+        },
+        6 => Message::Announce,
+        7 => Message::Feed,
+        8 => Message::Gossip,
+        9 => Message::Broadcast,
+        _ => Message::TurnUndead,
+    }
+}
+
+/// The first life of the node under test.
+pub fn us() -> Identity {
+    let life = causet::core::id::Incarnation::starting(crate::names::WALL_MS, 7);
+    Identity::new(address(0), life)
+}
