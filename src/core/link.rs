@@ -92,10 +92,12 @@ impl Link {
         }
         // A short outage while a long one settles makes it settle no sooner.
         self.steady_from = self.steady_from.max(now + self.settling(outage));
-        self.trial_since.get_or_insert(now);
+        // A long outage is none of the trial: its end is settled after like any other.
         if outage >= self.rules.outage_long_ms {
+            self.trial_since = Some(now);
             self.long_outage_until = Some(now);
         }
+        self.trial_since.get_or_insert(now);
         Change::Answering(outage)
     }
 
@@ -259,6 +261,20 @@ mod tests {
         let mut link = steady_until(1_000);
         link.met(life(9));
         assert!(link.was_out_since(900, 1_000), "in this life");
+    }
+
+    #[test]
+    fn a_long_outage_while_it_settles_is_settled_after_however_long_ago_the_first_one_was() {
+        let mut link = steady_until(1_000);
+        link.answered(3_000, life(1));
+        let mut at = 9_000;
+        link.answered(at, life(1));
+        while at < 11_500 {
+            assert!(!link.may_join(at), "{at}");
+            at += 250;
+            link.answered(at, life(1));
+        }
+        assert_eq!(link.standing(at), Standing::Steady);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::gateway::Gateway;
 use crate::core::id::Key;
 use crate::core::metadata::Metadata;
 use crate::core::write::{Content, Value};
-use crate::messages::causality::{Operation, Outcome, Seen};
+use crate::messages::causality::{Operation, Outcome};
 
 /// Metadata longer than this goes into the body alone: many clients and proxies refuse more in a header.
 const HEADER_MAX_BYTES: usize = 8 << 10;
@@ -104,18 +104,17 @@ fn preferred_wait(request: &HttpRequest) -> Option<u64> {
     waits.map(|seconds| seconds.saturating_mul(1_000)).next()
 }
 
-fn respond(outcome: Outcome, metadata: Metadata, in_header: bool) -> Result<HttpResponse, Problem> {
+fn respond(outcome: Outcome, sent: Metadata, in_header: bool) -> Result<HttpResponse, Problem> {
+    let metadata = outcome.metadata(sent).to_json();
     let (status, result, seen) = match outcome {
         Outcome::Created(seen) => (StatusCode::CREATED, "created", seen),
         Outcome::Replaced(seen) => (StatusCode::OK, "replaced", seen),
         Outcome::Deleted(seen) => (StatusCode::OK, "deleted", seen),
         Outcome::Found(seen) => (StatusCode::OK, "found", seen),
-        Outcome::Absent(seen) => return Ok(absent(metadata, seen.as_ref(), in_header)),
-        Outcome::Overtaken(seen) => return Ok(absent(metadata, Some(&seen), in_header)),
+        Outcome::Absent(_) | Outcome::Overtaken(_) => return Ok(absent(metadata, in_header)),
         Outcome::Refused(refusal) => return Err(Problem::Refused(refusal)),
         Outcome::Met => return Err(Problem::Gone),
     };
-    let metadata = observed(metadata, Some(&seen));
     let value = match (&seen.version.content, result) {
         (Content::Value(value), "found") => format!(r#","value":{}"#, value.json()),
         _ => String::new(),
@@ -126,21 +125,13 @@ fn respond(outcome: Outcome, metadata: Metadata, in_header: bool) -> Result<Http
     Ok(response)
 }
 
-fn absent(metadata: Metadata, seen: Option<&Seen>, in_header: bool) -> HttpResponse {
-    let metadata = observed(metadata, seen);
+fn absent(metadata: String, in_header: bool) -> HttpResponse {
     let problem = Problem::NoSuchKey {
         metadata: metadata.clone(),
     };
     let mut response = problem.into_response();
     set_header(&mut response, &metadata, in_header);
     response
-}
-
-fn observed(mut metadata: Metadata, seen: Option<&Seen>) -> String {
-    if let Some(seen) = seen {
-        metadata.observe(seen.domain, &seen.version);
-    }
-    metadata.to_json()
 }
 
 fn set_header(response: &mut HttpResponse, metadata: &str, wanted: bool) {

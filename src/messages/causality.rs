@@ -83,6 +83,31 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// The metadata that the client gets: what it sent, and what it has read or made by this. A refused client
+    /// keeps the one that it sent.
+    #[must_use]
+    pub fn metadata(&self, mut sent: Metadata) -> Metadata {
+        if let Some(seen) = self.seen() {
+            sent.observe(seen.domain, &seen.version);
+        }
+        sent
+    }
+
+    /// The version that the client has read or made.
+    pub fn seen(&self) -> Option<&Seen> {
+        match self {
+            Self::Created(seen)
+            | Self::Replaced(seen)
+            | Self::Deleted(seen)
+            | Self::Overtaken(seen)
+            | Self::Found(seen)
+            | Self::Absent(Some(seen)) => Some(seen),
+            Self::Absent(None) | Self::Met | Self::Refused(_) => None,
+        }
+    }
+}
+
 /// Why a request was refused. In every case nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {

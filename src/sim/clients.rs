@@ -40,6 +40,18 @@ pub struct Sent {
     wait_ms: Option<u64>,
 }
 
+impl Sent {
+    /// Which key it is about.
+    pub fn key(&self) -> &Key {
+        match &self.operation {
+            causality::Operation::Put { key, .. }
+            | causality::Operation::Get { key }
+            | causality::Operation::Delete { key } => key,
+            causality::Operation::Check => unreachable!("no plan asks for a check alone"),
+        }
+    }
+}
+
 /// The text of a key, by its number.
 pub fn key_name(number: u32) -> String {
     format!("k{number}")
@@ -103,20 +115,17 @@ impl Clients {
         let Some(outcome) = outcome else {
             return;
         };
+        let metadata = outcome.metadata(sent.observed.metadata);
         let (recorded, seen) = recorded(outcome);
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
         if matches!(record.outcome, checker::Outcome::Acknowledged { .. }) {
-            self.dots[sent.id] = seen.as_ref().map(|seen| seen.version.dot);
+            self.dots[sent.id] = seen.map(|seen| seen.version.dot);
         }
         let given = record.outcome.gives_metadata();
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
-            let mut metadata = sent.observed.metadata;
-            if let Some(seen) = seen {
-                metadata.observe(seen.domain, &seen.version);
-            }
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();

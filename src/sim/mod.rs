@@ -17,3 +17,4 @@ pub mod network;
 pub mod plan;
 pub mod run;
 pub mod shrink;
+pub mod watch;

@@ -17,7 +17,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::run::Violation;
+use super::watch::Settling;
 use crate::core::id::Address;
+use crate::core::wire::{self, HeartbeatAnswer, PushAnswer};
 use crate::node::Node;
 use crate::transport::{Call, CallError, PeerTransport};
 
@@ -67,6 +70,7 @@ struct State {
     events: Xxh3,
     count: u64,
     tally: Tally,
+    settling: Settling,
 }
 
 /// What happened on the network.
@@ -101,6 +105,7 @@ impl Network {
             events: Xxh3::new(),
             count: 0,
             tally: Tally::default(),
+            settling: Settling::default(),
         })))
     }
 
@@ -112,7 +117,9 @@ impl Network {
 
     /// From now on `node` is reached at `address`.
     pub fn attach(&self, address: Address, node: Rc<Node>) {
-        self.0.borrow_mut().nodes.insert(address, node);
+        let mut state = self.0.borrow_mut();
+        state.nodes.insert(address, node);
+        state.settling.forget(address);
     }
 
     /// From now on nobody is reached at `address`.
@@ -175,6 +182,11 @@ impl Network {
         self.0.borrow().tally
     }
 
+    /// The first use of a link that had not settled.
+    pub fn violation(&self) -> Option<Violation> {
+        self.0.borrow().settling.violation()
+    }
+
     /// Waits while `node` is paused.
     pub async fn until_resumed(&self, node: Address) {
         loop {
@@ -231,12 +243,15 @@ impl Network {
                 let _ = network.deliver(to, call, &body).await;
             });
         }
+        self.0.borrow_mut().note_use(from, to, call);
         self.travel(from, to, call.name(), &body).await;
         let answer = self.deliver(to, call, &body).await?;
+        self.0.borrow_mut().note_taken(from, to, call, &answer);
         if call == Call::Join {
             self.0.borrow_mut().cut_join(from, to);
         }
         self.travel(to, from, call.name(), &answer).await;
+        self.0.borrow_mut().note_answer(from, to, call, &answer);
         Ok(answer)
     }
 
@@ -283,6 +298,43 @@ impl State {
         self.events.write(head.as_bytes());
         self.events.write(bytes);
         self.count += 1;
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A call goes out.
+    fn note_use(&mut self, from: Address, to: Address, call: Call) {
+        let now_ms = self.now_ms();
+        if call != Call::Heartbeat {
+            self.settling.used(from, to, call, now_ms);
+        }
+    }
+
+    /// A call was answered where it arrived: a push that is taken is also the receiver's use of its own link.
+    fn note_taken(&mut self, from: Address, to: Address, call: Call, answer: &[u8]) {
+        let now_ms = self.now_ms();
+        if call == Call::Push && wire::decode(answer) == Ok(PushAnswer::Admitted) {
+            self.settling.used(to, from, call, now_ms);
+        }
+    }
+
+    /// An answer has arrived.
+    fn note_answer(&mut self, from: Address, to: Address, call: Call, answer: &[u8]) {
+        let now_ms = self.now_ms();
+        match call {
+            Call::Heartbeat => {
+                if let Ok(HeartbeatAnswer::Digest(digest)) = wire::decode(answer) {
+                    let life = digest.from.incarnation;
+                    self.settling.answered(from, to, life, now_ms);
+                }
+            }
+            Call::Push if wire::decode(answer) == Ok(PushAnswer::Admitted) => {
+                self.settling.confirmed(from, to, now_ms);
+            }
+            Call::Push | Call::Join => {}
+        }
     }
 
     fn cut_join(&mut self, from: Address, to: Address) {

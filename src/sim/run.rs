@@ -12,6 +12,7 @@ use super::clients::{Clients, ask, key_name};
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
+use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
 use crate::core::clock::Clock;
 use crate::core::id::{Dot, Key, Origin};
@@ -22,6 +23,9 @@ use crate::messages::causality::{DigestReport, Operation, Outcome};
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
 const QUIET_AT_MOST: Duration = Duration::from_secs(6);
+
+/// How often some node is looked into, one after the other.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// What came of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -61,6 +65,7 @@ struct Run {
     cluster: Cluster,
     network: Network,
     clients: Rc<RefCell<Clients>>,
+    watch: Rc<RefCell<Watch>>,
     /// Writes that only a node held which has lost its memory.
     lost: BTreeSet<Dot>,
     violations: Vec<Violation>,
@@ -83,6 +88,7 @@ impl Run {
             cluster,
             network,
             clients: Rc::default(),
+            watch: Rc::default(),
             lost: BTreeSet::new(),
             violations: Vec::new(),
         }
@@ -110,6 +116,7 @@ impl Run {
     }
 
     async fn finish(mut self) -> Verdict {
+        let watching = self.watch();
         let mut requests = Vec::new();
         for (at_ms, step) in self.steps() {
             tokio::time::sleep_until(self.began + Duration::from_millis(at_ms)).await;
@@ -128,13 +135,29 @@ impl Run {
                 self.violation("panic", "a client's request panicked".to_owned());
             }
         }
+        watching.abort();
         self.judge().await
+    }
+
+    /// Looks into one node after the other, until it is aborted.
+    fn watch(&self) -> actix_rt::task::JoinHandle<()> {
+        let (network, watch) = (self.network.clone(), self.watch.clone());
+        let addresses = self.cluster.addresses.clone();
+        actix_rt::spawn(async move {
+            for (session, address) in (0..).zip(addresses.into_iter().cycle()) {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if let Some(cut) = watch::cut(&network, address, session).await {
+                    watch.borrow_mut().look(&cut);
+                }
+            }
+        })
     }
 
     // --- what happens ---
 
     fn request(&self, request: Request) -> actix_rt::task::JoinHandle<()> {
         let (network, clients, began) = (self.network.clone(), self.clients.clone(), self.began);
+        let watch = self.watch.clone();
         let address = self.cluster.addresses[request.node];
         let now_ms = move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         actix_rt::spawn(async move {
@@ -146,6 +169,9 @@ impl Run {
                 return clients.borrow_mut().answered(sent, Some(refused), now_ms());
             };
             let outcome = ask(node.gateway().clone(), &sent).await;
+            if let Some(seen) = outcome.as_ref().and_then(Outcome::seen) {
+                watch.borrow_mut().learn(sent.key(), &seen.version);
+            }
             network.until_resumed(address).await;
             clients.borrow_mut().answered(sent, outcome, now_ms());
         })
@@ -317,6 +343,9 @@ impl Run {
         let final_states = self.final_states().await;
         let clock = self.cluster.digest(0).await.map(|digest| digest.clock);
         let clock = clock.unwrap_or_default();
+        let watched = self.watch.borrow().violations();
+        self.violations.extend(watched);
+        self.violations.extend(self.network.violation());
         let forgiven = self.judge_losses(&clock);
         self.judge_metadata(&clock);
         let history = History {
@@ -424,6 +453,7 @@ impl Run {
         let clients = self.clients.borrow();
         let mut note = |name: &str, value: u64| counts.insert(name.to_owned(), value);
         note("operations", clients.operations().len() as u64);
+        note("looks into nodes", self.watch.borrow().looked());
         note("requests parked and done", clients.waited());
         note(
             "writes lost with their replicas' memory",
