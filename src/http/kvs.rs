@@ -111,7 +111,7 @@ fn respond(outcome: Outcome, sent: Metadata, in_header: bool) -> Result<HttpResp
         Outcome::Replaced(seen) => (StatusCode::OK, "replaced", seen),
         Outcome::Deleted(seen) => (StatusCode::OK, "deleted", seen),
         Outcome::Found(seen) => (StatusCode::OK, "found", seen),
-        Outcome::Absent(_) | Outcome::Overtaken(_) => return Ok(absent(metadata, in_header)),
+        Outcome::Absent(_) | Outcome::Overtaken(_) => return Ok(absent(&metadata, in_header)),
         Outcome::Refused(refusal) => return Err(Problem::Refused(refusal)),
         Outcome::Met => return Err(Problem::Gone),
     };
@@ -125,12 +125,12 @@ fn respond(outcome: Outcome, sent: Metadata, in_header: bool) -> Result<HttpResp
     Ok(response)
 }
 
-fn absent(metadata: String, in_header: bool) -> HttpResponse {
+fn absent(metadata: &str, in_header: bool) -> HttpResponse {
     let problem = Problem::NoSuchKey {
-        metadata: metadata.clone(),
+        metadata: metadata.to_owned(),
     };
     let mut response = problem.into_response();
-    set_header(&mut response, &metadata, in_header);
+    set_header(&mut response, metadata, in_header);
     response
 }
 
