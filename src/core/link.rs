@@ -22,8 +22,8 @@ pub struct LinkRules {
     pub outage_long_ms: u64,
     /// The longest settling.
     pub settle_ms: u64,
-    /// A link that keeps breaking while it settles is joined over all the same, this long after its
-    /// first answer.
+    /// A link that keeps breaking for short whiles as it settles is joined over all the same, this long
+    /// after its first answer since it was steady, or since a long outage.
     pub settle_at_most_ms: u64,
 }
 
