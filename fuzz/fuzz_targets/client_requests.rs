@@ -120,7 +120,7 @@ fn check_answer(path: &str, status: StatusCode, body: &Bytes) -> Members {
     };
     match status.as_u16() {
         200 | 201 => assert!(!members.contains_key("error")),
-        400 | 404 | 405 | 413 | 503 | 507 => {
+        400 | 404 | 405 | 413 | 501 | 503 | 507 => {
             let error: String = serde_json::from_str(members["error"].get()).expect("a text");
             assert!(ERRORS.contains(&error.as_str()), "{error}");
         }
