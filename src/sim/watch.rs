@@ -178,8 +178,6 @@ const LONG_MS: u64 = 1_000;
 const SETTLE_MS: u64 = 2_500;
 /// Nodes count whole milliseconds from their own start; what is closer is not told apart.
 const SLACK_MS: u64 = 5;
-/// Silence that breaks a link: the answer to a push that comes later was given up.
-const BREAK_MS: u64 = 500;
 
 impl Settling {
     /// A node starts: it has no opinion of any link.
@@ -205,10 +203,10 @@ impl Settling {
         }
     }
 
-    /// The peer has taken a push, in the life that was met last.
+    /// The peer has taken a push, in the life that was met last. An outage that ends so is not judged: whether the
+    /// sender had given up the push is its own affair.
     pub fn confirmed(&mut self, from: Address, to: Address, now_ms: u64) {
-        let trust = self.links.get_mut(&(from, to));
-        if let Some(trust) = trust.filter(|trust| now_ms - trust.answered_ms < BREAK_MS) {
+        if let Some(trust) = self.links.get_mut(&(from, to)) {
             trust.answered_ms = now_ms;
         }
     }
