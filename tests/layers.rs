@@ -57,7 +57,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("cli/", &["cli", "config", "core", "node"]),
+    ("verify/", &["checker", "time", "verify"]),
+    (
+        "cli/",
+        &["checker", "cli", "config", "core", "node", "verify"],
+    ),
 ];
 
 /// Crates that do I/O, run tasks or read clocks: none of the core's business.

@@ -7,6 +7,7 @@ mod health;
 mod probe;
 mod replica;
 mod settings;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -43,6 +44,8 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Say by the exit code whether the replica on this machine lives
     Health(health::HealthArgs),
+    /// Put a running cluster to the test: is it causally consistent?
+    Verify(verify::VerifyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Replica(args) => run_replica(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 
@@ -121,8 +125,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let lines = text.lines().take_while(|line| !line.trim().is_empty());
+    let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
     fail(MISUSED, &format_args!("{line} (see causet --help)"))
 }
 

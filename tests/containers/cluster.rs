@@ -101,6 +101,27 @@ impl Cluster {
         format!("{}:8090", self.ip(replica))
     }
 
+    /// Starts `causet verify` against all replicas, in a container of its own; its name.
+    pub(crate) fn run_verify(&self, arguments: &[&str]) -> String {
+        let (name, label) = (self.visitor(), docker::label());
+        let nodes = ALL.map(|replica| self.address(replica)).join(",");
+        let container = ["run", "--detach", "--name", &name, "--label", &label];
+        let command = [
+            "--network",
+            &self.name,
+            self.image,
+            "verify",
+            "--nodes",
+            &nodes,
+        ];
+        docker::must(&[&container, &command, arguments].concat());
+        name
+    }
+
+    fn visitor(&self) -> String {
+        format!("{}-verify", self.name)
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&self, replica: usize) {
         docker::must(&["kill", &self.container(replica)]);
@@ -254,6 +275,7 @@ impl Drop for Cluster {
             // A container that was never created cannot be removed, which is as well.
             let _ = docker::run(&["rm", "--force", "--volumes", &self.container(replica)]);
         }
+        let _ = docker::run(&["rm", "--force", "--volumes", &self.visitor()]);
         if let Err(failure) = docker::run(&["network", "rm", &self.name]) {
             println!("{failure}");
         }

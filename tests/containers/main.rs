@@ -21,3 +21,4 @@ mod partition;
 mod restart;
 mod service;
 mod time;
+mod verify;

@@ -1,0 +1,139 @@
+//! What is left once the clients are done: what every node holds, and whether each lineage is served everywhere.
+
+use std::time::Duration;
+
+use awc::http::Method;
+use futures::future::join_all;
+
+use super::record::{Lineage, Meaning, Verb, Wish};
+use super::talk::{Ask, Reply};
+use super::{Node, Run};
+use crate::checker::{Absence, FinalState, Held};
+
+/// Between two readings of everything.
+const READ_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a node may take to serve a lineage, once all agree.
+const PARTING_WAIT_S: u64 = 5;
+
+/// Reads at every node with every client's newest metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parting {
+    /// Those that were answered.
+    pub served: u64,
+    /// Those that were not: the metadata depends on what this node lacks.
+    pub unserved: u64,
+}
+
+/// Reads all keys at all nodes until all answer and agree, at most for the settling time; keeps what was read
+/// last. Returns the numbers of the nodes that could not be read.
+pub(super) async fn read_states(run: &Run<'_>) -> Vec<usize> {
+    let start = run.uptime.now();
+    loop {
+        let read = join_all(run.plan.nodes.iter().map(|node| read_node(run, node))).await;
+        let agree = read
+            .iter()
+            .all(|states| states.is_some() && same(states.as_ref(), read[0].as_ref()));
+        if agree || u128::from(run.uptime.now() - start) >= run.plan.settle.as_millis() {
+            return keep(run, read);
+        }
+        tokio::time::sleep(READ_AGAIN).await;
+    }
+}
+
+fn same(one: Option<&Vec<FinalState>>, other: Option<&Vec<FinalState>>) -> bool {
+    let held = |states: Option<&Vec<FinalState>>| -> Option<Vec<_>> {
+        Some(states?.iter().map(|state| state.held.clone()).collect())
+    };
+    held(one) == held(other)
+}
+
+fn keep(run: &Run<'_>, read: Vec<Option<Vec<FinalState>>>) -> Vec<usize> {
+    let mut unread = Vec::new();
+    for (node, states) in read.into_iter().enumerate() {
+        let Some(states) = states else {
+            unread.push(node);
+            continue;
+        };
+        for (record, state) in run.records.iter().zip(states) {
+            record.borrow_mut().history.final_states.push(state);
+        }
+    }
+    unread
+}
+
+/// What a node holds, by history; `None` if it does not answer all of it.
+async fn read_node(run: &Run<'_>, node: &Node) -> Option<Vec<FinalState>> {
+    let mut states = Vec::new();
+    for record in &run.records {
+        let keys = record.borrow().key_names();
+        let mut state = FinalState {
+            replica: node.to_string(),
+            ..FinalState::default()
+        };
+        for key in keys {
+            let Reply::Answered(answer) = run.talk.ask(node, Ask::read(&key)).await else {
+                return None;
+            };
+            let held = match answer.status {
+                200 => Held::Value(answer.value),
+                404 => Held::Absent(Absence::Unnamed),
+                _ => return None,
+            };
+            state.held.insert(key, held);
+        }
+        states.push(state);
+    }
+    Some(states)
+}
+
+/// Reads the hot key at every node but `unread` with every client's newest metadata; these reads are part of the history.
+pub(super) async fn parting_reads(run: &Run<'_>, unread: &[usize]) -> Parting {
+    let mut parting = Parting::default();
+    for node in (0..run.plan.nodes.len()).filter(|node| !unread.contains(node)) {
+        let lineages = (0..run.records.len())
+            .flat_map(|history| (0..run.plan.clients).map(move |client| (history, client)));
+        let reads = lineages.map(|(history, client)| {
+            let wish = Wish {
+                client,
+                key: 0,
+                verb: Verb::Get,
+                lineage: Lineage::Own,
+                wait_s: Some(PARTING_WAIT_S),
+            };
+            run.request(history, wish, node, 0)
+        });
+        for meaning in join_all(reads).await {
+            if meaning == Meaning::Answered {
+                parting.served += 1;
+            } else {
+                parting.unserved += 1;
+            }
+        }
+    }
+    parting
+}
+
+/// Deletes the keys of the run at a node whose state could be read; nobody looks at what comes of it.
+pub(super) async fn remove_keys(run: &Run<'_>, unread: &[usize]) {
+    let mut nodes = run.plan.nodes.iter().enumerate();
+    let Some((_, node)) = nodes.find(|(number, _)| !unread.contains(number)) else {
+        return;
+    };
+    for key in run
+        .records
+        .iter()
+        .flat_map(|record| record.borrow().key_names())
+    {
+        let ask = Ask {
+            method: Method::DELETE,
+            ..Ask::read(&key)
+        };
+        if matches!(
+            run.talk.ask(node, ask).await,
+            Reply::Unsent(_) | Reply::Unanswered(_)
+        ) {
+            return;
+        }
+    }
+}
