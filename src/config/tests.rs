@@ -208,6 +208,14 @@ fn shards_for_which_there_are_nodes_are_refused_as_well() {
 }
 
 #[test]
+fn a_log_directive_that_the_logger_would_pass_over_is_refused() {
+    for directive in ["causet=debug=info", "a/b=info"] {
+        let refused = refusal(&[("--log", directive)]);
+        assert!(refused.contains("is not a log filter"), "{refused}");
+    }
+}
+
+#[test]
 fn of_several_log_directives_the_wrong_one_is_quoted() {
     assert!(validated(&[ADDRESS, ("--log", "warn,causet=DEBUG,actix_web=off")]).is_ok());
     assert!(refusal(&[("--log", "warn,causet")]).starts_with("--log: \"causet\" is not"));

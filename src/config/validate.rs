@@ -152,7 +152,8 @@ fn check_shard_count(given: &Given, nodes: usize) -> Result<(), SettingsError> {
     }
 }
 
-/// Stricter than `env_logger`, which takes a misspelt level for the name of a module and logs nothing.
+/// Stricter than `env_logger`, which takes a misspelt level for the name of a module, passes over a directive with
+/// two `=`, and takes what follows a `/` for a pattern: all of these log nothing.
 fn parse_log(given: &Given) -> Result<String, SettingsError> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     const EXPECTED: &str = "LEVEL or MODULE=LEVEL, comma-separated, with a level of off, error, warn, info, debug, trace";
@@ -161,7 +162,7 @@ fn parse_log(given: &Given) -> Result<String, SettingsError> {
         let known = LEVELS
             .iter()
             .any(|known| level.trim().eq_ignore_ascii_case(known));
-        if !known || module.trim().is_empty() {
+        if !known || module.trim().is_empty() || module.contains(['=', '/']) {
             return Err(given.bad(directive, "is not a log filter", EXPECTED));
         }
     }
