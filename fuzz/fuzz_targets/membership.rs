@@ -53,7 +53,8 @@ impl Node {
             }
             Step::Add(n) => membership.add(address(n), now, WALL_MS).1,
             Step::Remove(n) => membership.remove(address(n), now, WALL_MS).1,
-            Step::Renew if self.claimed > self.life => {
+            // Once it has left, a new life changes nothing.
+            Step::Renew if self.claimed > self.life && membership.next_due().is_some() => {
                 self.life = self.claimed.succeeding(WALL_MS, 1);
                 membership.renew(self.life, now)
             }
