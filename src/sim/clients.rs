@@ -2,7 +2,8 @@
 //! written down for the checkers.
 
 use crate::checker::{self, Absence, OperationId};
-use crate::core::id::{Dot, Key};
+use crate::core::clock::{Clock, Clocks};
+use crate::core::id::{Domain, Dot, Key};
 use crate::core::metadata::Metadata;
 use crate::core::write::{Content, Value};
 use crate::http::gateway::Gateway;
@@ -27,6 +28,8 @@ pub struct Clients {
     dots: Vec<Option<Dot>>,
     /// Requests that were parked and then done.
     waited: u64,
+    /// The first answer whose metadata names too little, in words.
+    thin: Option<String>,
 }
 
 /// A request on its way.
@@ -65,6 +68,7 @@ impl Default for Clients {
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
+            thin: None,
         }
     }
 }
@@ -115,8 +119,18 @@ impl Clients {
         let Some(outcome) = outcome else {
             return;
         };
-        let metadata = outcome.metadata(sent.observed.metadata);
+        let metadata = outcome.metadata(sent.observed.metadata.clone());
         let (recorded, seen) = recorded(outcome);
+        if !names_enough(&metadata, &sent.observed.metadata, seen.as_ref()) {
+            let text = || {
+                format!(
+                    "operation {} was answered with {}",
+                    sent.id,
+                    metadata.to_json()
+                )
+            };
+            self.thin.get_or_insert_with(text);
+        }
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
@@ -149,10 +163,30 @@ impl Clients {
         &self.operations
     }
 
+    /// The first answer whose metadata does not name all that its client had and has seen by then.
+    pub fn thin(&self) -> Option<&str> {
+        self.thin.as_deref()
+    }
+
     /// Requests that were done after having been parked.
     pub fn waited(&self) -> u64 {
         self.waited
     }
+}
+
+/// Whether `given` covers what was sent, and the version seen with all that it depends on (contract §2).
+fn names_enough(given: &Metadata, sent: &Metadata, seen: Option<&Seen>) -> bool {
+    let covers = |domain: &Domain, need: &Clock| {
+        let has = given.clocks.get(domain);
+        need.is_empty() || has.is_some_and(|has| !has.lacks_any(need))
+    };
+    let covers_all = |clocks: &Clocks| clocks.iter().all(|(domain, need)| covers(domain, need));
+    covers_all(&sent.clocks)
+        && given.time >= sent.time
+        && seen.is_none_or(|Seen { domain, version }| {
+            let dot = Clock::from_iter([(version.dot.origin, version.dot.counter)]);
+            covers(domain, &dot) && covers_all(&version.deps) && given.time >= version.time
+        })
 }
 
 fn merged(one: &Observed, other: &Observed) -> Observed {

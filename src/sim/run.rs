@@ -346,6 +346,10 @@ impl Run {
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
         self.violations.extend(self.network.violation());
+        let thin = self.clients.borrow().thin().map(str::to_owned);
+        if let Some(text) = thin {
+            self.violation("metadata names too little", text);
+        }
         let forgiven = self.judge_losses(&clock);
         self.judge_metadata(&clock);
         let history = History {
