@@ -1,5 +1,5 @@
 //! Drives a running cluster over HTTP with clients that roam, writes down what they see, and lets
-//! [`checker`](crate::checker) judge it.
+//! [`checker`] judge it.
 //!
 //! All that is relied on is the public contract (§2): nothing here knows what is in metadata, who wrote what
 //! was deleted, or how replicas work. So it judges any store that speaks this interface. The order of
@@ -87,8 +87,8 @@ struct Run<'a> {
 
 /// Runs the plan and judges what was seen; `say` is given a line about the progress every few seconds.
 ///
-/// Needs a running `actix_rt::System`. Ends after the plan's span and settling time, and at most a minute beyond, plus the
-/// time that checking takes.
+/// Needs a running `actix_rt::System`. Ends after the plan's span and settling time, at most two minutes and ten seconds for
+/// each node beyond, and the time that checking takes.
 ///
 /// # Errors
 /// [`NobodyAnswers`] says what came of asking each.

@@ -13,6 +13,9 @@ use crate::checker::{Absence, FinalState, Held};
 /// Between two readings of everything.
 const READ_AGAIN: Duration = Duration::from_millis(200);
 
+/// For one reading of everything at one node, and for the removal of the keys: far more than either takes.
+const PASS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a node may take to serve a lineage, once all agree.
 const PARTING_WAIT_S: u64 = 5;
 
@@ -30,7 +33,11 @@ pub struct Parting {
 pub(super) async fn read_states(run: &Run<'_>) -> Vec<usize> {
     let start = run.uptime.now();
     loop {
-        let read = join_all(run.plan.nodes.iter().map(|node| read_node(run, node))).await;
+        let read = join_all(run.plan.nodes.iter().map(async |node| {
+            let read = tokio::time::timeout(PASS_WITHIN, read_node(run, node)).await;
+            read.ok().flatten()
+        }))
+        .await;
         let agree = read
             .iter()
             .all(|states| states.is_some() && same(states.as_ref(), read[0].as_ref()));
@@ -120,6 +127,10 @@ pub(super) async fn remove_keys(run: &Run<'_>, unread: &[usize]) {
     let Some((_, node)) = nodes.find(|(number, _)| !unread.contains(number)) else {
         return;
     };
+    let _ = tokio::time::timeout(PASS_WITHIN, remove_keys_at(run, node)).await;
+}
+
+async fn remove_keys_at(run: &Run<'_>, node: &Node) {
     for key in run
         .records
         .iter()
