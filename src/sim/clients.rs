@@ -115,7 +115,7 @@ impl Clients {
     }
 
     /// Writes down what came of a request; `None` if no answer came.
-    pub fn answered(&mut self, sent: Sent, outcome: Option<Outcome>, now_ms: u64) {
+    pub fn answered(&mut self, sent: &Sent, outcome: Option<Outcome>, now_ms: u64) {
         let Some(outcome) = outcome else {
             return;
         };

@@ -166,14 +166,16 @@ impl Run {
             let Some(node) = network.node(address) else {
                 // Connection refused: nothing has happened.
                 let refused = Outcome::Refused(crate::messages::causality::Refusal::Stopping);
-                return clients.borrow_mut().answered(sent, Some(refused), now_ms());
+                return clients
+                    .borrow_mut()
+                    .answered(&sent, Some(refused), now_ms());
             };
             let outcome = ask(node.gateway().clone(), &sent).await;
             if let Some(seen) = outcome.as_ref().and_then(Outcome::seen) {
                 watch.borrow_mut().learn(sent.key(), &seen.version);
             }
             network.until_resumed(address).await;
-            clients.borrow_mut().answered(sent, outcome, now_ms());
+            clients.borrow_mut().answered(&sent, outcome, now_ms());
         })
     }
 
