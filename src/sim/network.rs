@@ -243,6 +243,7 @@ impl Network {
                 let _ = network.deliver(to, call, &body).await;
             });
         }
+        let caller = self.node(from);
         self.0.borrow_mut().note_use(from, to, call);
         self.travel(from, to, call.name(), &body).await;
         let answer = self.deliver(to, call, &body).await?;
@@ -251,7 +252,11 @@ impl Network {
             self.0.borrow_mut().cut_join(from, to);
         }
         self.travel(to, from, call.name(), &answer).await;
-        self.0.borrow_mut().note_answer(from, to, call, &answer);
+        // What the caller's life before a crash has asked is nothing to its next one.
+        let same = |(now, then): (Rc<Node>, Rc<Node>)| Rc::ptr_eq(&now, &then);
+        if self.node(from).zip(caller).is_some_and(same) {
+            self.0.borrow_mut().note_answer(from, to, call, &answer);
+        }
         Ok(answer)
     }
 

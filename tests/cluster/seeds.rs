@@ -16,10 +16,16 @@ const PINNED: std::ops::Range<u64> = 1..41;
 const FRESH: Duration = Duration::from_secs(20);
 
 /// Seeds that failed once, and what was wrong.
-const FAILED_ONCE: &[(u64, &str)] = &[(
-    100_483,
-    "writes of a crashed life were counted as parked after its next life had sealed them off",
-)];
+const FAILED_ONCE: &[(u64, &str)] = &[
+    (
+        100_483,
+        "writes of a crashed life were counted as parked after its next life had sealed them off",
+    ),
+    (
+        1_002_221,
+        "an answer to a life before a crash was held against the link of the next one (the watcher was wrong)",
+    ),
+];
 
 #[test]
 fn seeds_that_failed_once_fail_no_more() {
