@@ -153,6 +153,31 @@ fn beyond_the_limit_of_parked_requests_the_answer_is_503_at_once() {
 }
 
 #[test]
+fn bodies_of_requests_that_wait_count_until_their_clients_are_gone() {
+    let replica = Launch::new()
+        .settings(&[("body-max-bytes", "1000"), ("bodies-max-bytes", "1000")])
+        .start();
+    let large = Request::new("PUT", "/kvs/k").body(put_of(600));
+    let unmet = r#"{"stamp":[1,0],"clocks":{"0/s0":{"127.0.0.9:9@1":1}}}"#;
+    let parked = Request::new("PUT", "/kvs/p")
+        .body(put_of(600))
+        .header("Causal-Metadata", unmet)
+        .header("Prefer", "wait=20");
+    let mut waiting = replica.connect();
+    waiting.send(&parked.bytes()).unwrap();
+    until(PATIENCE, "the parked body is held", || {
+        replica.ask(&large).status == 503
+    });
+    replica
+        .ask(&large)
+        .expect_error(503, "Overloaded; try again later");
+    drop(waiting);
+    until(PATIENCE, "what its client held is free", || {
+        [200, 201].contains(&replica.ask(&large).status)
+    });
+}
+
+#[test]
 fn a_client_that_does_not_finish_its_head_is_cut_off() {
     let replica = Launch::new()
         .settings(&[("client-timeout-ms", "500")])
