@@ -16,5 +16,6 @@ pub mod cluster;
 pub mod network;
 pub mod plan;
 pub mod run;
+mod samples;
 pub mod shrink;
 pub mod watch;

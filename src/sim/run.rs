@@ -12,6 +12,7 @@ use super::clients::{Clients, ask, key_name};
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
+use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
 use crate::core::clock::Clock;
@@ -26,6 +27,11 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// Bytes of metadata as JSON that is no entry: its stamp, and the name of the one domain.
+const METADATA_BYTES: usize = 64;
+/// And of an entry, at most: a name such as `10.10.0.2:8090@1a2b3c4d5e6f7`, and a counter.
+const METADATA_ENTRY_BYTES: usize = 56;
 
 /// What came of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -354,6 +360,7 @@ impl Run {
         }
         let forgiven = self.judge_losses(&clock);
         self.judge_metadata(&clock);
+        self.judge_metadata_size();
         let history = History {
             operations: self.clients.borrow().operations().to_vec(),
             final_states,
@@ -447,6 +454,22 @@ impl Run {
         }
     }
 
+    /// Metadata has one entry for each life that has written, and no more (design §3).
+    fn judge_metadata_size(&mut self) {
+        let renewed = self.counts().get("incarnations_renewed").copied();
+        let lives = self.cluster.lives() + renewed.unwrap_or_default();
+        let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
+            let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
+            let bytes = metadata.to_json().len();
+            let most = METADATA_BYTES + METADATA_ENTRY_BYTES * entries;
+            let fits = entries as u64 <= lives && bytes <= most;
+            (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
+        });
+        if let Some(text) = too_large {
+            self.violation("metadata too large", text);
+        }
+    }
+
     fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for text in self.cluster.metrics() {
@@ -467,31 +490,4 @@ impl Run {
         );
         counts
     }
-}
-
-/// The samples of a text in Prometheus' format, those with whole values.
-fn samples(text: &str) -> impl Iterator<Item = (&str, u64)> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| {
-        let (name, value) = line.rsplit_once(' ')?;
-        Some((name, value.parse().ok()?))
-    })
-}
-
-fn family(name: &str) -> &str {
-    name.split('{').next().unwrap_or(name)
-}
-
-/// The name under which a counter is summed up, without the peer; `None` for what is no counter.
-fn counted(name: &str) -> Option<String> {
-    let family = family(name);
-    let plain = family.strip_prefix("causet_")?.strip_suffix("_total")?;
-    let labels = name.split(['{', ',', '}']).skip(1);
-    let labels = labels.filter(|label| !label.is_empty() && !label.starts_with("peer="));
-    let labels: Vec<&str> = labels.collect();
-    Some(if labels.is_empty() {
-        plain.to_owned()
-    } else {
-        format!("{plain} {}", labels.join(" "))
-    })
 }
