@@ -246,6 +246,7 @@ impl Draft {
             action: self.action(),
             lineage: self.lineage(),
             wait_s: self.wait(),
+            elsewhere_ms: None,
         };
         self.plan.operations.push(Timed { at_ms, what });
     }
@@ -281,6 +282,18 @@ impl Draft {
         waits.then(|| self.rng.random_range(1..8))
     }
 
+    /// In some plans, some clients come from another shard. Drawn from a source of its own: all the rest of a seed's
+    /// plan is what it was before there were any.
+    fn add_travellers(&mut self) {
+        let mut rng = ChaCha8Rng::seed_from_u64(!self.plan.seed);
+        if rng.random_bool(0.3) {
+            for request in &mut self.plan.operations {
+                let travels = rng.random_bool(0.05);
+                request.what.elsewhere_ms = travels.then(|| rng.random_range(0..20_000));
+            }
+        }
+    }
+
     /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
     fn finish(mut self) -> Plan {
         for (at_ms, node) in std::mem::take(&mut self.bursts) {
@@ -298,6 +311,7 @@ impl Draft {
         }
         self.plan.faults.sort_by_key(|timed| timed.at_ms);
         self.plan.operations.sort_by_key(|timed| timed.at_ms);
+        self.add_travellers();
         self.plan
     }
 }
