@@ -3,7 +3,7 @@
 
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
-use super::plan::{Action, CLIENTS, Lineage, Request};
+use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::{Clock, Clocks};
@@ -176,6 +176,15 @@ impl Clients {
         if need.is_some_and(|need| kept.is_none_or(|kept| kept.lacks_any(need))) {
             let text = || format!("operation {} has made {version:?}", sent.id);
             self.broken.note("dependencies not kept", text);
+        }
+        if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
+            let text = || {
+                format!(
+                    "operation {} had observed {time}, and was performed",
+                    sent.id
+                )
+            };
+            self.broken.note("written far ahead of time", text);
         }
         if version.time <= *time {
             let (id, dot) = (sent.id, version.dot);

@@ -220,6 +220,10 @@ impl Plan {
     }
 }
 
+/// A stamp that is as many milliseconds ahead of virtual time is further ahead of every node's wall clock than may
+/// be (design §3).
+pub const FAR_MS: u64 = 600_000;
+
 /// How many clients there are.
 pub const CLIENTS: usize = 10;
 

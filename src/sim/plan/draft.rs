@@ -6,7 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Action, CLIENTS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
+use super::{Action, CLIENTS, FAR_MS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
 use crate::sim::network::Weather;
 
 /// Length of the part with faults, in milliseconds.
@@ -288,8 +288,11 @@ impl Draft {
         let mut rng = ChaCha8Rng::seed_from_u64(!self.plan.seed);
         if rng.random_bool(0.3) {
             for request in &mut self.plan.operations {
-                let travels = rng.random_bool(0.05);
-                request.what.elsewhere_ms = travels.then(|| rng.random_range(0..20_000));
+                if rng.random_bool(0.05) {
+                    let far = request.what.action == Action::Put && rng.random_bool(0.1);
+                    let ahead = if far { FAR_MS..2 * FAR_MS } else { 0..20_000 };
+                    request.what.elsewhere_ms = Some(rng.random_range(ahead));
+                }
             }
         }
     }
