@@ -237,11 +237,16 @@ impl Network {
     }
 
     /// Hands a call over and returns its answer, as the callee's HTTP layer would.
-    async fn deliver(&self, to: Address, call: Call, body: &[u8]) -> Result<Bytes, CallError> {
+    async fn deliver(&self, way: Way, body: &[u8]) -> Result<Bytes, CallError> {
+        self.0.borrow_mut().traffic.arrives(way, body);
         let refused = || CallError::Unreachable("connection refused".to_owned());
-        let node = self.node(to).ok_or_else(refused)?;
-        let answer = node.gateway().peer_call(call, body).await;
-        answer.map_err(|_| CallError::Refused(503))
+        let node = self.node(way.to).ok_or_else(refused)?;
+        let answer = node.gateway().peer_call(way.call, body).await;
+        let answer = answer.map_err(|_| CallError::Refused(503))?;
+        if self.is_life(way.to, &node) {
+            self.note(|traffic, now_ms| traffic.taken(way, &answer, now_ms));
+        }
+        Ok(answer)
     }
 
     async fn call(
@@ -251,26 +256,21 @@ impl Network {
         call: Call,
         body: Bytes,
     ) -> Result<Bytes, CallError> {
+        let way = Way { from, to, call };
         if self.is_doubled() {
             let (network, body) = (self.clone(), body.clone());
             actix_rt::spawn(async move {
                 network.travel(from, to, call.name(), &body).await;
                 // Nobody waits for the second answer.
-                let _ = network.deliver(to, call, &body).await;
+                let _ = network.deliver(way, &body).await;
             });
         }
-        let way = Way { from, to, call };
         let caller = self.node(from);
         let under_way = caller
             .as_ref()
             .and_then(|life| self.begin(way, &body, life));
         self.travel(from, to, call.name(), &body).await;
-        self.0.borrow_mut().traffic.arrives(way, &body);
-        let callee = self.node(to);
-        let answer = self.deliver(to, call, &body).await?;
-        if callee.is_some_and(|life| self.is_life(to, &life)) {
-            self.note(|traffic, now_ms| traffic.taken(way, &answer, now_ms));
-        }
+        let answer = self.deliver(way, &body).await?;
         if call == Call::Join {
             self.0.borrow_mut().cut_join(from, to);
         }
