@@ -1,15 +1,18 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+use super::broken::Broken;
+use super::clock::EPOCH_MS;
+use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
+use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::{Clock, Clocks};
 use crate::core::id::{Domain, Dot, Key};
 use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
 use crate::core::write::{Content, Value};
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{self, Outcome, Seen};
-
-use super::plan::{Action, CLIENTS, Lineage, Request};
+use crate::messages::causality::{self, DigestReport, Outcome, Seen};
 
 /// Metadata, and the operations whose answers it was made of.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +31,9 @@ pub struct Clients {
     dots: Vec<Option<Dot>>,
     /// Requests that were parked and then done.
     waited: u64,
-    /// The first answer whose metadata names too little, in words.
-    thin: Option<String>,
+    /// Requests that were done for clients that came from elsewhere.
+    from_elsewhere: u64,
+    broken: Broken,
 }
 
 /// A request on its way.
@@ -39,6 +43,7 @@ pub struct Sent {
     client: usize,
     at_ms: u64,
     observed: Observed,
+    from_elsewhere: bool,
     operation: causality::Operation,
     wait_ms: Option<u64>,
 }
@@ -52,6 +57,12 @@ impl Sent {
             | causality::Operation::Delete { key } => key,
             causality::Operation::Check => unreachable!("no plan asks for a check alone"),
         }
+    }
+
+    /// Asks a node; `None` if no answer comes.
+    pub async fn ask(&self, gateway: &Gateway) -> Option<Outcome> {
+        let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
+        gateway.request(operation, metadata, self.wait_ms).await
     }
 }
 
@@ -68,7 +79,8 @@ impl Default for Clients {
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
-            thin: None,
+            from_elsewhere: 0,
+            broken: Broken::default(),
         }
     }
 }
@@ -76,7 +88,12 @@ impl Default for Clients {
 impl Clients {
     /// Writes down that a request goes out.
     pub fn send(&mut self, request: &Request, now_ms: u64) -> Sent {
-        let observed = self.observed(request);
+        let mut observed = self.observed(request);
+        if let Some(ahead_ms) = request.elsewhere_ms {
+            let ms = EPOCH_MS.unsigned_abs() + now_ms + ahead_ms;
+            let read = HlcTime { ms, count: 0 };
+            observed.metadata.time = observed.metadata.time.max(read);
+        }
         let id = self.operations.len();
         let value = format!("\"v{id}\"");
         let key = key_name(request.key);
@@ -95,6 +112,7 @@ impl Clients {
             client: request.client,
             at_ms: now_ms,
             observed,
+            from_elsewhere: request.elsewhere_ms.is_some(),
             operation,
             wait_ms: request.wait_s.map(|seconds| seconds * 1_000),
         }
@@ -129,21 +147,63 @@ impl Clients {
                     metadata.to_json()
                 )
             };
-            self.thin.get_or_insert_with(text);
+            self.broken.note("metadata names too little", text);
         }
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
-        if matches!(record.outcome, checker::Outcome::Acknowledged { .. }) {
-            self.dots[sent.id] = seen.map(|seen| seen.version.dot);
-        }
         let given = record.outcome.gives_metadata();
+        let made = matches!(record.outcome, checker::Outcome::Acknowledged { .. });
+        if let Some(made) = seen.filter(|_| made) {
+            self.dots[sent.id] = Some(made.version.dot);
+            self.made(sent, &made);
+        }
+        self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
             self.handed_out.push(observed);
+        }
+    }
+
+    /// A write was made for a client: it depends on all that the client had observed, and comes after it.
+    fn made(&mut self, sent: &Sent, Seen { domain, version }: &Seen) {
+        let Metadata { time, clocks } = &sent.observed.metadata;
+        let kept = version.deps.get(domain);
+        let need = clocks.get(domain).filter(|need| !need.is_empty());
+        if need.is_some_and(|need| kept.is_none_or(|kept| kept.lacks_any(need))) {
+            let text = || format!("operation {} has made {version:?}", sent.id);
+            self.broken.note("dependencies not kept", text);
+        }
+        if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
+            let text = || {
+                format!(
+                    "operation {} had observed {time}, and was performed",
+                    sent.id
+                )
+            };
+            self.broken.note("written far ahead of time", text);
+        }
+        if version.time <= *time {
+            let (id, dot) = (sent.id, version.dot);
+            let its = version.time;
+            let text =
+                || format!("operation {id} had observed {time}; its write {dot} is at {its}");
+            self.broken.note("stamp below a cause", text);
+        }
+    }
+
+    /// A node has performed a request, and this is what it has, now or a little later.
+    pub(super) fn served(&mut self, sent: &Sent, outcome: &Outcome, node: &DigestReport) {
+        let metadata = outcome.metadata(sent.observed.metadata.clone());
+        let need = metadata.clocks.get(&node.domain);
+        if let Some((origin, counter)) = need.and_then(|need| node.clock.first_lacking(need)) {
+            let id = sent.id;
+            let text =
+                || format!("operation {id} was performed by a node without {origin}#{counter}");
+            self.broken.note("served without a cause", text);
         }
     }
 
@@ -163,9 +223,14 @@ impl Clients {
         &self.operations
     }
 
-    /// The first answer whose metadata does not name all that its client had and has seen by then.
-    pub fn thin(&self) -> Option<&str> {
-        self.thin.as_deref()
+    /// What was wrong with answers.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.broken.violations().collect()
+    }
+
+    /// Requests that were done for clients that came from another shard.
+    pub fn from_elsewhere(&self) -> u64 {
+        self.from_elsewhere
     }
 
     /// Requests that were done after having been parked.
@@ -244,10 +309,4 @@ fn recorded(outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
 fn acknowledged(seen: &Seen) -> checker::Outcome {
     let identity = Some(seen.version.dot.to_string());
     checker::Outcome::Acknowledged { identity }
-}
-
-/// Asks a node, over a way that takes some time.
-pub async fn ask(gateway: Gateway, sent: &Sent) -> Option<Outcome> {
-    let (operation, metadata) = (sent.operation.clone(), sent.observed.metadata.clone());
-    gateway.request(operation, metadata, sent.wait_ms).await
 }

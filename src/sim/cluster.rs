@@ -99,6 +99,11 @@ impl Cluster {
         self.nodes[at].as_ref().map(|node| node.gateway().clone())
     }
 
+    /// How often a node was started.
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
     /// Sets a node's wall clock.
     pub fn jump_clock(&self, at: usize, by_ms: i64) {
         self.clocks[at].jump(by_ms);

@@ -8,10 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::clients::{Clients, ask, key_name};
+use super::asking::Asking;
+use super::clients::{Clients, key_name};
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
+use super::rest;
+use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
 use crate::core::clock::Clock;
@@ -24,8 +27,16 @@ use crate::messages::causality::{DigestReport, Operation, Outcome};
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
 const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 
+/// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
+const UNNOTICED: Duration = Duration::from_secs(1);
+
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// Bytes of metadata as JSON that is no entry: its stamp, and the name of the one domain.
+const METADATA_BYTES: usize = 64;
+/// And of an entry, at most: a name such as `10.10.0.2:8090@1a2b3c4d5e6f7`, and a counter.
+const METADATA_ENTRY_BYTES: usize = 56;
 
 /// What came of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -156,27 +167,14 @@ impl Run {
     // --- what happens ---
 
     fn request(&self, request: Request) -> actix_rt::task::JoinHandle<()> {
-        let (network, clients, began) = (self.network.clone(), self.clients.clone(), self.began);
-        let watch = self.watch.clone();
+        let asking = Asking {
+            began: self.began,
+            network: self.network.clone(),
+            clients: self.clients.clone(),
+            watch: self.watch.clone(),
+        };
         let address = self.cluster.addresses[request.node];
-        let now_ms = move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        actix_rt::spawn(async move {
-            let sent = clients.borrow_mut().send(&request, now_ms());
-            network.until_resumed(address).await;
-            let Some(node) = network.node(address) else {
-                // Connection refused: nothing has happened.
-                let refused = Outcome::Refused(crate::messages::causality::Refusal::Stopping);
-                return clients
-                    .borrow_mut()
-                    .answered(&sent, Some(refused), now_ms());
-            };
-            let outcome = ask(node.gateway().clone(), &sent).await;
-            if let Some(seen) = outcome.as_ref().and_then(Outcome::seen) {
-                watch.borrow_mut().learn(sent.key(), &seen.version);
-            }
-            network.until_resumed(address).await;
-            clients.borrow_mut().answered(&sent, outcome, now_ms());
-        })
+        actix_rt::spawn(asking.ask(address, request))
     }
 
     async fn cause(&mut self, fault: Fault) {
@@ -285,9 +283,11 @@ impl Run {
     }
 
     async fn wait_for_agreement(&mut self, quiet: Instant) {
+        tokio::time::sleep(UNNOTICED).await;
         loop {
             let Some(why) = self.disagreement().await else {
-                return;
+                let wrong = rest::judge(&self.cluster).await;
+                return self.violations.extend(wrong);
             };
             if quiet.elapsed() > QUIET_AT_MOST {
                 return self.violation("no convergence", why);
@@ -319,19 +319,20 @@ impl Run {
         self.busy_gauge()
     }
 
-    /// A gauge that is not back at zero, of a node that runs.
+    /// A gauge of a node that runs, which is not what it is at rest: nothing waits, and every link is steady.
     fn busy_gauge(&self) -> Option<String> {
-        let gauges = [
-            "causet_parked_requests",
-            "causet_causal_buffer_writes",
-            "causet_outbox_writes",
+        let at_rest = [
+            ("causet_parked_requests", 0),
+            ("causet_causal_buffer_writes", 0),
+            ("causet_outbox_writes", 0),
+            ("causet_link_state", 2),
         ];
         let texts = self.cluster.metrics();
         let running = texts.iter().take(self.cluster.addresses.len());
         for (node, text) in running.enumerate() {
-            for gauge in gauges {
-                let busy = samples(text).find(|(name, value)| family(name) == gauge && *value > 0);
-                if let Some((name, value)) = busy {
+            for (gauge, rest) in at_rest {
+                let is_busy = |(name, value): &(&str, u64)| family(name) == gauge && *value != rest;
+                if let Some((name, value)) = samples(text).find(is_busy) {
                     return Some(format!("n{node} has {name} at {value}"));
                 }
             }
@@ -347,13 +348,12 @@ impl Run {
         let clock = clock.unwrap_or_default();
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
-        self.violations.extend(self.network.violation());
-        let thin = self.clients.borrow().thin().map(str::to_owned);
-        if let Some(text) = thin {
-            self.violation("metadata names too little", text);
-        }
+        self.violations.extend(self.network.violations());
+        let answers = self.clients.borrow().violations();
+        self.violations.extend(answers);
         let forgiven = self.judge_losses(&clock);
         self.judge_metadata(&clock);
+        self.judge_metadata_size();
         let history = History {
             operations: self.clients.borrow().operations().to_vec(),
             final_states,
@@ -447,6 +447,22 @@ impl Run {
         }
     }
 
+    /// Metadata has one entry for each life that has written, and no more (design §3).
+    fn judge_metadata_size(&mut self) {
+        let renewed = self.counts().get("incarnations_renewed").copied();
+        let lives = self.cluster.lives() + renewed.unwrap_or_default();
+        let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
+            let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
+            let bytes = metadata.to_json().len();
+            let most = METADATA_BYTES + METADATA_ENTRY_BYTES * entries;
+            let fits = entries as u64 <= lives && bytes <= most;
+            (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
+        });
+        if let Some(text) = too_large {
+            self.violation("metadata too large", text);
+        }
+    }
+
     fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for text in self.cluster.metrics() {
@@ -462,36 +478,13 @@ impl Run {
         note("looks into nodes", self.watch.borrow().looked());
         note("requests parked and done", clients.waited());
         note(
+            "requests after reads in another shard",
+            clients.from_elsewhere(),
+        );
+        note(
             "writes lost with their replicas' memory",
             self.lost.len() as u64,
         );
         counts
     }
-}
-
-/// The samples of a text in Prometheus' format, those with whole values.
-fn samples(text: &str) -> impl Iterator<Item = (&str, u64)> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| {
-        let (name, value) = line.rsplit_once(' ')?;
-        Some((name, value.parse().ok()?))
-    })
-}
-
-fn family(name: &str) -> &str {
-    name.split('{').next().unwrap_or(name)
-}
-
-/// The name under which a counter is summed up, without the peer; `None` for what is no counter.
-fn counted(name: &str) -> Option<String> {
-    let family = family(name);
-    let plain = family.strip_prefix("causet_")?.strip_suffix("_total")?;
-    let labels = name.split(['{', ',', '}']).skip(1);
-    let labels = labels.filter(|label| !label.is_empty() && !label.starts_with("peer="));
-    let labels: Vec<&str> = labels.collect();
-    Some(if labels.is_empty() {
-        plain.to_owned()
-    } else {
-        format!("{plain} {}", labels.join(" "))
-    })
 }
