@@ -284,6 +284,7 @@ impl Replica {
             status: Status::Serving,
             pushing: false,
             admits: true,
+            bootstrapped: true,
         }
     }
 }

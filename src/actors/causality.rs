@@ -165,6 +165,7 @@ impl Causality {
             // Each link fills in its own; an answer cannot know, so it says that more may come.
             pushing: true,
             admits: admits && self.serving.status() == Status::Serving,
+            bootstrapped: self.serving.has_caught_up(),
         }
     }
 

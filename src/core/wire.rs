@@ -88,6 +88,9 @@ pub struct Digest {
     pub pushing: bool,
     /// Whether the sender takes pushes from the receiver now.
     pub admits: bool,
+    /// Whether the sender has caught up in this life, or found nobody to catch up from: only then has it anything to give. A
+    /// replica that was removed or stopped before that does not say `Starting`, and has nothing.
+    pub bootstrapped: bool,
 }
 
 /// Probe of a link and exchange of digests in one.
