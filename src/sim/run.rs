@@ -1,5 +1,7 @@
 //! Runs a plan and judges what came of it.
 
+mod losses;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,7 +20,7 @@ use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
 use crate::core::clock::Clock;
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::{Address, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{DigestReport, Operation, Outcome};
@@ -79,6 +81,8 @@ struct Run {
     watch: Rc<RefCell<Watch>>,
     /// Writes that only a node held which has lost its memory.
     lost: BTreeSet<Dot>,
+    /// Which node has lost its memory, and when.
+    crashes: Vec<(Address, u64)>,
     violations: Vec<Violation>,
 }
 
@@ -101,6 +105,7 @@ impl Run {
             clients: Rc::default(),
             watch: Rc::default(),
             lost: BTreeSet::new(),
+            crashes: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -248,25 +253,6 @@ impl Run {
         digests
     }
 
-    /// Takes note of the writes that no running node has but this one.
-    async fn note_last_copies(&mut self, node: usize) {
-        let digests = self.digests().await;
-        let Some(Some(mine)) = digests.get(node) else {
-            return;
-        };
-        for (origin, counter) in mine.clock.iter() {
-            let others = digests
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != node);
-            let others = others.filter_map(|(_, digest)| digest.as_ref());
-            let held = others.map(|digest| digest.clock.get(&origin)).max();
-            let lost = held.unwrap_or(0) + 1..=counter;
-            self.lost
-                .extend(lost.map(|counter| Dot { origin, counter }));
-        }
-    }
-
     // --- the quiet ---
 
     async fn put_all_right(&mut self) {
@@ -351,6 +337,7 @@ impl Run {
         self.violations.extend(self.network.violations());
         let answers = self.clients.borrow().violations();
         self.violations.extend(answers);
+        self.note_last_moments();
         let forgiven = self.judge_losses(&clock);
         self.judge_metadata(&clock);
         self.judge_metadata_size();
