@@ -94,11 +94,12 @@ fn batch(value_bytes: usize) -> Batch {
     let mut state = replica(8090);
     state.join(causet::core::join::Cut {
         from: state.origin(),
-        clock: metadata
+        covered: metadata
             .clocks
             .get(&Domain::UNSHARDED)
             .cloned()
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into(),
         time: metadata.time,
         writes: Vec::new(),
     });

@@ -160,7 +160,7 @@ impl Causality {
             from: self.state.origin(),
             domain: self.state.domain(),
             promise: self.state.promise(self.parts.wall.now_ms()),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             status: self.serving.status(),
             // Each link fills in its own; an answer cannot know, so it says that more may come.
             pushing: true,
@@ -210,7 +210,7 @@ impl Handler<Mail<ReadDigest>> for Causality {
     fn handle(&mut self, mail: Mail<ReadDigest>, _: &mut Context<Self>) {
         self.parts.edges.summary.tell(ReadSummary {
             domain: self.state.domain(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             reply: mail.open().reply,
         });
     }

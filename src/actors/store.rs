@@ -170,8 +170,8 @@ impl Handler<Mail<ReadDifference>> for Store {
         let winners = &self.winners;
         let cut = || Cut {
             from: ask.from,
-            writes: winners.difference(&ask.request.clock),
-            clock: ask.clock,
+            writes: winners.difference(&ask.request.covered),
+            covered: ask.covered,
             time: ask.time,
         };
         let now = self.parts.uptime.now();
@@ -191,7 +191,7 @@ impl Handler<Mail<ReadSummary>> for Store {
         let ask = mail.open();
         let _ = ask.reply.send(DigestReport {
             domain: ask.domain,
-            clock: ask.clock,
+            covered: ask.covered,
             summary: self.winners.summary(),
         });
     }

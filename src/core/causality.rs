@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
+use super::coverage::Coverage;
 use super::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
@@ -27,7 +28,7 @@ use super::write::{Content, Version, Write};
 pub struct CausalState {
     origin: Origin,
     domain: Domain,
-    clock: Clock,
+    covered: Coverage,
     time: HlcTime,
     buffer: CausalBuffer,
     lives: BTreeMap<Address, Incarnation>,
@@ -60,7 +61,7 @@ impl CausalState {
         Self {
             origin,
             domain,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
             lives: BTreeMap::from([(origin.address, origin.incarnation)]),
@@ -72,7 +73,7 @@ impl CausalState {
     pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
         let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
-                self.clock.lacking(need)
+                self.covered.lacking(need)
             } else if domain.map == self.domain.map {
                 Clock::new()
             } else {
@@ -105,10 +106,10 @@ impl CausalState {
         debug_assert!(self.unmet(metadata).is_none(), "checked before");
         let dot = Dot {
             origin: self.origin,
-            counter: self.clock.get(&self.origin) + 1,
+            counter: self.covered.get(&self.origin) + 1,
         };
         self.time = self.time.tick(metadata.time, wall_ms);
-        self.clock.raise(dot.origin, dot.counter);
+        self.covered.raise(dot.origin, dot.counter);
         let version = Version {
             dot,
             time: self.time,
@@ -159,11 +160,11 @@ impl CausalState {
 
     fn deliver_one(&mut self, write: Write, delivery: &mut Delivery) {
         let dot = write.dot();
-        let gap = dot.counter > self.clock.get(&dot.origin) + 1;
-        if self.clock.covers(&dot) {
+        let gap = dot.counter > self.covered.get(&dot.origin) + 1;
+        if self.covered.covers(&dot) {
             delivery.duplicates += 1;
-        } else if is_deliverable(&write, &self.domain, &self.clock) {
-            self.clock.raise(dot.origin, dot.counter);
+        } else if is_deliverable(&write, &self.domain, &self.covered) {
+            self.covered.raise(dot.origin, dot.counter);
             self.time = self.time.max(write.version.time);
             delivery.ready.push(write);
         } else if self.buffer.park(write).is_ok() {
@@ -175,7 +176,7 @@ impl CausalState {
     }
 
     fn release_into(&mut self, ready: &mut Vec<Write>) {
-        let released = self.buffer.release(&self.domain, &mut self.clock);
+        let released = self.buffer.release(&self.domain, &mut self.covered);
         for write in released {
             self.time = self.time.max(write.version.time);
             ready.push(write);
@@ -186,16 +187,16 @@ impl CausalState {
     /// winners that are not covered meanwhile, then what was parked for them.
     pub fn join(&mut self, cut: Cut) -> Vec<Write> {
         let Cut {
-            clock,
+            covered,
             time,
             mut writes,
             ..
         } = cut;
-        writes.retain(|write| !self.clock.covers(&write.dot()));
+        writes.retain(|write| !self.covered.covers(&write.dot()));
         let latest = writes.iter().map(|write| write.version.time).max();
         self.time = self.time.max(time).max(latest.unwrap_or_default());
-        self.clock.merge(&clock);
-        for (origin, _) in clock.iter() {
+        self.covered.merge(&covered);
+        for (origin, _) in covered.clock().iter() {
             self.learn_life(origin);
         }
         self.release_into(&mut writes);
@@ -234,7 +235,7 @@ impl CausalState {
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives
             .insert(self.origin.address, self.origin.incarnation);
-        debug_assert_eq!(self.clock.get(&self.origin), 0, "a new origin is unused");
+        debug_assert_eq!(self.covered.get(&self.origin), 0, "a new origin is unused");
         self.origin
     }
 
@@ -262,8 +263,8 @@ impl CausalState {
     }
 
     /// What it covers.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    pub fn covered(&self) -> &Coverage {
+        &self.covered
     }
 
     /// Its hybrid time.
@@ -335,7 +336,7 @@ mod tests {
         let mut state = state(9);
         let delivery = state.deliver(batch(vec![write(1, 2), write(1, 3)]));
         assert_eq!(delivery.unwrap().parked, 2);
-        assert_eq!(state.clock().get(&origin(1)), 0);
+        assert_eq!(state.covered().get(&origin(1)), 0);
     }
 
     #[test]
@@ -344,13 +345,13 @@ mod tests {
         state.deliver(batch(vec![write(1, 3)])).unwrap();
         let cut = Cut {
             from: origin(2),
-            clock: Clock::from_iter([(origin(1), 2)]),
+            covered: Coverage::from_iter([(origin(1), 2)]),
             time: HlcTime { ms: 77, count: 0 },
             writes: vec![write(1, 2)],
         };
         let dots: Vec<Dot> = state.join(cut).iter().map(Write::dot).collect();
         assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
-        assert_eq!(state.clock().get(&origin(1)), 3);
+        assert_eq!(state.covered().get(&origin(1)), 3);
         assert!(state.time().ms >= 77);
     }
 

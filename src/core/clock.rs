@@ -133,6 +133,11 @@ impl Clock {
         Self(need.0.iter().filter(lacking).copied().collect())
     }
 
+    /// Keeps the entries of these origins alone.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Origin) -> bool) {
+        self.0.retain(|(origin, _)| keep(origin));
+    }
+
     /// The entries, sorted by origin.
     pub fn iter(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
         self.0.iter().copied()

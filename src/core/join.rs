@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::Millis;
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::Origin;
 use super::stamp::HlcTime;
 use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
@@ -31,7 +31,7 @@ pub struct Cut {
     /// Who answers.
     pub from: Origin,
     /// What it covers.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Its hybrid time.
     pub time: HlcTime,
     /// Winners that the asker lacks.
@@ -131,7 +131,7 @@ impl JoinSessions {
 fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
     let empty = || JoinPage {
         from: cut.from,
-        clock: cut.clock.clone(),
+        covered: cut.covered.clone(),
         time: cut.time,
         writes: Vec::new(),
         last: false,
@@ -186,11 +186,11 @@ impl Staging {
         };
         let mut joined = self.joined.take().unwrap_or_else(|| Cut {
             from: page.from,
-            clock: page.clock.clone(),
+            covered: page.covered.clone(),
             time: page.time,
             writes: Vec::new(),
         });
-        if (joined.from, &joined.clock) != (page.from, &page.clock) {
+        if (joined.from, &joined.covered) != (page.from, &page.covered) {
             return Staged::Inconsistent;
         }
         joined.writes.extend(page.writes);
@@ -219,7 +219,7 @@ mod tests {
         JoinRequest {
             from: origin(asker),
             domain: Domain::UNSHARDED,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             session,
             page,
         }
@@ -228,7 +228,7 @@ mod tests {
     fn cut(writes: u64) -> Cut {
         Cut {
             from: origin(9),
-            clock: Clock::from_iter([(origin(1), writes)]),
+            covered: Coverage::from_iter([(origin(1), writes)]),
             time: HlcTime::ZERO,
             writes: (1..=writes).map(|counter| write(1, counter)).collect(),
         }

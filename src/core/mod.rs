@@ -8,6 +8,7 @@
 pub mod causal_buffer;
 pub mod causality;
 pub mod clock;
+pub mod coverage;
 pub mod id;
 pub mod join;
 pub mod link;

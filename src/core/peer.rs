@@ -220,7 +220,7 @@ impl Peer {
             HeartbeatAnswer::Digest(digest) if self.is_its_own(&digest) => {
                 let change = self.heard(digest.from.incarnation, now);
                 self.admits = digest.admits;
-                self.dropped = self.dropped.filter(|dot| !digest.clock.covers(dot));
+                self.dropped = self.dropped.filter(|dot| !digest.covered.covers(dot));
                 Answered::Digest {
                     digest,
                     change,

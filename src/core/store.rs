@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::{Dot, Key, Origin};
 use super::write::{Content, Version, Write};
 
@@ -74,11 +74,14 @@ impl Store {
         self.winners.get(key)
     }
 
-    /// The winners whose dots `clock` does not cover, by origin and counter.
-    pub fn difference(&self, clock: &Clock) -> Vec<Write> {
+    /// The winners whose dots are not `covered`, by origin and counter.
+    pub fn difference(&self, covered: &Coverage) -> Vec<Write> {
         let mut difference = Vec::new();
         for (origin, dots) in &self.live_dots {
-            for (counter, key) in dots.range(clock.get(origin) + 1..) {
+            if covered.has_ended(origin) {
+                continue;
+            }
+            for (counter, key) in dots.range(covered.get(origin) + 1..) {
                 let version = self.winners[key].clone();
                 debug_assert_eq!(
                     version.dot.counter, *counter,
@@ -187,8 +190,8 @@ mod tests {
             store.apply(write(1, counter));
         }
         store.apply(write(2, 9));
-        let clock = Clock::from_iter([(origin(1), 2)]);
-        let dots: Vec<_> = store.difference(&clock).iter().map(Write::dot).collect();
+        let covered = Coverage::from_iter([(origin(1), 2)]);
+        let dots: Vec<_> = store.difference(&covered).iter().map(Write::dot).collect();
         assert_eq!(dots, [dot(1, 3), dot(2, 9)]);
     }
 
@@ -201,6 +204,6 @@ mod tests {
         let mut fresh = Store::new();
         fresh.apply(alone);
         assert_eq!(store.summary(), fresh.summary());
-        assert_eq!(store.difference(&Clock::new()).len(), 1);
+        assert_eq!(store.difference(&Coverage::new()).len(), 1);
     }
 }

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::{Domain, Incarnation, Origin};
 use super::stamp::HlcTime;
 use super::view::Removal;
@@ -75,10 +75,10 @@ pub enum Status {
 pub struct Digest {
     /// Whose.
     pub from: Origin,
-    /// The domain that `clock` belongs to.
+    /// The domain that `covered` belongs to.
     pub domain: Domain,
     /// What it covers.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// All its later writes are stamped above this.
     pub promise: HlcTime,
     /// What it does for clients.
@@ -201,7 +201,7 @@ pub struct JoinRequest {
     /// For which domain.
     pub domain: Domain,
     /// What it covers; the same in all pages of a session.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Numbers the asker's joins.
     pub session: u64,
     /// Which page, from 0. Asking again for one gives the same, until the last one was given.
@@ -236,7 +236,7 @@ pub struct JoinPage {
     /// Who answers.
     pub from: Origin,
     /// What it covered at the cut.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Its hybrid time at the cut.
     pub time: HlcTime,
     /// Winners, tombstones included, whose dots the asker's clock does not cover.
@@ -251,7 +251,7 @@ impl JoinPage {
     /// # Errors
     /// [`WireError::Inconsistent`]; nothing of the join is to be used.
     pub fn check(self) -> Result<Self, WireError> {
-        let covered = |write: &Write| write.dot().counter > 0 && self.clock.covers(&write.dot());
+        let covered = |write: &Write| write.dot().counter > 0 && self.covered.covers(&write.dot());
         if self.writes.iter().all(covered) {
             Ok(self)
         } else {
@@ -281,7 +281,7 @@ mod tests {
     fn a_page_with_a_write_beyond_its_clock_is_refused_whole() {
         let page = |counter| JoinPage {
             from: origin(2),
-            clock: [(origin(1), 2)].into_iter().collect(),
+            covered: [(origin(1), 2)].into_iter().collect(),
             time: HlcTime::ZERO,
             writes: vec![write(1, 1), write(1, counter)],
             last: true,

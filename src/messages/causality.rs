@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::mailbox::Reply;
-use crate::core::clock::{Clock, Clocks};
+use crate::core::clock::Clocks;
+use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Incarnation, Key};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
@@ -204,7 +205,7 @@ pub struct DigestReport {
     /// The domain.
     pub domain: Domain,
     /// What is covered.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Sizes and fingerprint of the winners.
     pub summary: Summary,
 }

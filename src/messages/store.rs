@@ -3,7 +3,7 @@
 
 use super::causality::{DigestReport, Outcome};
 use super::mailbox::Reply;
-use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::id::{Domain, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
@@ -61,7 +61,7 @@ pub struct ReadDifference {
     /// As whom this node answers.
     pub from: Origin,
     /// What is covered here at this point of the mailbox.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Hybrid time here.
     pub time: HlcTime,
     /// The peer's.
@@ -74,7 +74,7 @@ pub struct ReadSummary {
     /// The domain.
     pub domain: Domain,
     /// What is covered here at this point of the mailbox.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Gets the report.
     pub reply: Reply<DigestReport>,
 }

@@ -15,7 +15,7 @@ use super::plan::{Fault, Plan, Request, Timed};
 use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
@@ -262,14 +262,22 @@ impl Run {
         let Some(Some(mine)) = digests.get(node) else {
             return;
         };
-        for (origin, counter) in mine.clock.iter() {
+        for (origin, counter) in mine.covered.clock().iter() {
             let others = digests
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != node);
             let others = others.filter_map(|(_, digest)| digest.as_ref());
-            let held = others.map(|digest| digest.clock.get(&origin)).max();
-            let lost = held.unwrap_or(0) + 1..=counter;
+            let ended = |digest: &DigestReport| digest.covered.has_ended(&origin);
+            let held = others.map(|d| {
+                if ended(d) {
+                    u64::MAX
+                } else {
+                    d.covered.get(&origin)
+                }
+            });
+            let held = held.max();
+            let lost = held.unwrap_or(0).saturating_add(1)..=counter;
             self.lost
                 .extend(lost.map(|counter| Dot { origin, counter }));
         }
@@ -312,7 +320,7 @@ impl Run {
             digests.push(digest);
         }
         let first = &digests[0];
-        let same = |d: &DigestReport| (&d.clock, d.summary) == (&first.clock, first.summary);
+        let same = |d: &DigestReport| (&d.covered, d.summary) == (&first.covered, first.summary);
         if let Some(other) = digests.iter().position(|digest| !same(digest)) {
             return Some(format!("n0 has {first:?}, n{other} {:?}", digests[other]));
         }
@@ -349,8 +357,8 @@ impl Run {
 
     async fn judge(mut self) -> Verdict {
         let final_states = self.final_states().await;
-        let clock = self.cluster.digest(0).await.map(|digest| digest.clock);
-        let clock = clock.unwrap_or_default();
+        let covered = self.cluster.digest(0).await.map(|digest| digest.covered);
+        let covered = covered.unwrap_or_default();
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
         self.violations.extend(self.network.violation());
@@ -358,8 +366,8 @@ impl Run {
         if let Some(text) = thin {
             self.violation("metadata names too little", text);
         }
-        let forgiven = self.judge_losses(&clock);
-        self.judge_metadata(&clock);
+        let forgiven = self.judge_losses(&covered);
+        self.judge_metadata(&covered);
         self.judge_metadata_size();
         let history = History {
             operations: self.clients.borrow().operations().to_vec(),
@@ -417,11 +425,11 @@ impl Run {
     }
 
     /// Every acknowledged write is covered, or was lost with the memory of all that had it; those are returned.
-    fn judge_losses(&mut self, clock: &Clock) -> BTreeSet<checker::OperationId> {
+    fn judge_losses(&mut self, covered: &Coverage) -> BTreeSet<checker::OperationId> {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         for (operation, dot) in acknowledged {
-            if clock.covers(&dot) {
+            if covered.covers(&dot) {
                 continue;
             }
             forgiven.insert(operation);
@@ -434,11 +442,11 @@ impl Run {
     }
 
     /// Every metadata ever given out can be met again, unless it names a lost write.
-    fn judge_metadata(&mut self, clock: &Clock) {
+    fn judge_metadata(&mut self, covered: &Coverage) {
         let lacking: BTreeSet<(Origin, u64)> = {
             let clients = self.clients.borrow();
             let groups = clients.handed_out().flat_map(|m| {
-                let groups = m.clocks.iter().map(|(_, need)| clock.lacking(need));
+                let groups = m.clocks.iter().map(|(_, need)| covered.lacking(need));
                 groups.collect::<Vec<_>>()
             });
             groups

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use super::network::Network;
 use super::run::Violation;
 use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::{Cut, Staged, Staging};
 use crate::core::stamp::Stamp;
@@ -23,7 +24,7 @@ use crate::transport::Call;
 #[derive(Debug, Default)]
 pub struct Watch {
     written: BTreeMap<Dot, (Key, Stamp)>,
-    clocks: BTreeMap<Origin, Clock>,
+    covered: BTreeMap<Origin, Coverage>,
     /// One of each name: the first says enough.
     violations: BTreeMap<&'static str, String>,
     looked: u64,
@@ -69,7 +70,10 @@ impl Watch {
             winners.insert(&write.key, write.version.stamp());
         }
         let stale = |key: &Key, stamp: &Stamp| winners.get(key).is_none_or(|held| held < stamp);
-        let covered = self.written.iter().filter(|(dot, _)| cut.clock.covers(dot));
+        let covered = self
+            .written
+            .iter()
+            .filter(|(dot, _)| cut.covered.covers(dot));
         let mut missing = covered.filter(|(_, (key, stamp))| stale(key, stamp));
         if let Some((dot, (key, _))) = missing.next() {
             let text = format!(
@@ -82,8 +86,8 @@ impl Watch {
     }
 
     fn look_at_clock(&mut self, cut: &Cut) {
-        let before = self.clocks.insert(cut.from, cut.clock.clone());
-        if let Some((origin, counter)) = before.and_then(|b| cut.clock.first_lacking(&b)) {
+        let before = self.covered.insert(cut.from, cut.covered.clone());
+        if let Some((origin, counter)) = before.and_then(|b| cut.covered.first_lacking(b.clock())) {
             let text = format!("{} does not cover {origin}#{counter} any more", cut.from);
             self.violates("clock went back", text);
         }
@@ -91,7 +95,7 @@ impl Watch {
 
     fn look_at_winner(&mut self, cut: &Cut, version: &Version) {
         let deps = version.deps.get(&Domain::UNSHARDED);
-        let lacking = deps.and_then(|deps| cut.clock.first_lacking(deps));
+        let lacking = deps.and_then(|deps| cut.covered.first_lacking(deps));
         if let Some((origin, counter)) = lacking {
             let text = format!(
                 "{} holds {}, and lacks its cause {origin}#{counter}",
@@ -137,7 +141,7 @@ pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> 
             incarnation: Incarnation::starting(1, 0),
         },
         domain: Domain::UNSHARDED,
-        clock: Clock::new(),
+        covered: Coverage::new(),
         session,
         page: 0,
     };

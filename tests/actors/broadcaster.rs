@@ -9,6 +9,7 @@ use actix::Actor;
 
 use causet::actors::broadcaster::{Broadcaster, BroadcasterParts, LinkEdges};
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::id::Address;
 use causet::core::stamp::HlcTime;
 use causet::core::view::{Member, Removal};
@@ -130,7 +131,7 @@ fn fetch(n: u8) -> FetchJoin {
         request: JoinRequest {
             from: origin(9),
             domain: DOMAIN,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             session: 0,
             page: 0,
         },

@@ -107,7 +107,7 @@ pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
         from,
         domain: DOMAIN,
-        clock,
+        covered: clock.into(),
         promise: HlcTime::ZERO,
         status: Status::Serving,
         pushing: false,

@@ -83,12 +83,12 @@ impl Stage {
             request: JoinRequest {
                 from: origin(asker),
                 domain: DOMAIN,
-                clock: have.clone(),
+                covered: have.clone().into(),
                 session,
                 page,
             },
             from: origin(9),
-            clock: clock(&[(1, 100)]),
+            covered: clock(&[(1, 100)]).into(),
             time: HlcTime { ms: 7, count: 0 },
             reply,
         };
@@ -210,7 +210,10 @@ fn a_difference_is_of_one_moment_however_many_pages_it_has_and_whatever_is_writt
             })
             .await;
         assert_eq!(dots(&cut.writes), before);
-        assert_eq!((cut.from, cut.clock), (origin(9), clock(&[(1, 100)])));
+        assert_eq!(
+            (cut.from, cut.covered),
+            (origin(9), clock(&[(1, 100)]).into())
+        );
         let now = stage.join(3, &clock(&[(1, 3)]), |_| {}).await;
         assert_ne!(dots(&now.writes), before, "the store did move on");
     });
@@ -296,14 +299,14 @@ fn a_report_says_what_the_store_holds_at_that_moment() {
         let report = || {
             stage.actor.ask(|reply| ReadSummary {
                 domain: DOMAIN,
-                clock: clock(&[(1, 2)]),
+                covered: clock(&[(1, 2)]).into(),
                 reply,
             })
         };
         stage.apply(vec![put_k(1), write(1, 2, &[])]);
         let first = report().await;
         assert_eq!((first.summary.keys, first.summary.tombstones), (2, 0));
-        assert_eq!(first.clock, clock(&[(1, 2)]));
+        assert_eq!(first.covered, clock(&[(1, 2)]).into());
         stage.apply(vec![delete_k(3)]);
         let second = report().await;
         assert_eq!((second.summary.keys, second.summary.tombstones), (1, 1));

@@ -153,7 +153,7 @@ impl Cluster {
         let first = self.digest(0).await;
         for at in 1..self.nodes.len() {
             let other = self.digest(at).await;
-            if (&other.clock, other.summary) != (&first.clock, first.summary) {
+            if (&other.covered, other.summary) != (&first.covered, first.summary) {
                 return false;
             }
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use causet::core::causal_buffer::BufferLimits;
 use causet::core::causality::CausalState;
-use causet::core::clock::{Clock, Relation};
+use causet::core::clock::Relation;
+use causet::core::coverage::Coverage;
 use causet::core::id::{Domain, Dot, Key, ShardId};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::metadata::Metadata;
@@ -82,7 +83,7 @@ impl Replica {
         let mut request = JoinRequest {
             from: asker.origin(),
             domain: DOMAIN,
-            clock: asker.clock().clone(),
+            covered: asker.covered().clone(),
             session: 0,
             page: 0,
         };
@@ -90,9 +91,9 @@ impl Replica {
         loop {
             let cut = || Cut {
                 from: self.state.origin(),
-                clock: self.state.clock().clone(),
+                covered: self.state.covered().clone(),
                 time: self.state.time(),
-                writes: self.store.difference(&request.clock),
+                writes: self.store.difference(&request.covered),
             };
             let JoinAnswer::Page(page) = sessions.answer(&request, 0, cut) else {
                 panic!("refused");
@@ -110,8 +111,8 @@ impl Replica {
         self.apply(writes);
     }
 
-    pub(crate) fn summary(&self) -> (Summary, Clock) {
-        (self.store.summary(), self.state.clock().clone())
+    pub(crate) fn summary(&self) -> (Summary, Coverage) {
+        (self.store.summary(), self.state.covered().clone())
     }
 }
 
@@ -183,7 +184,7 @@ pub(crate) struct Cluster {
     pub(crate) writes: BTreeMap<Dot, Write>,
     clients: Vec<Metadata>,
     /// What each replica has covered at the last check.
-    covered: Vec<Clock>,
+    covered: Vec<Coverage>,
 }
 
 impl Cluster {
@@ -192,7 +193,7 @@ impl Cluster {
             replicas: (0..REPLICAS).map(Replica::new).collect(),
             writes: BTreeMap::new(),
             clients: vec![Metadata::default(); CLIENTS],
-            covered: vec![Clock::new(); REPLICAS],
+            covered: vec![Coverage::new(); REPLICAS],
         }
     }
 
@@ -267,7 +268,7 @@ impl Cluster {
             Content::Value(Value::new(&wall_ms.to_string()).unwrap())
         };
         let key = Key::new(&format!("k{key}")).unwrap();
-        let clock = replica.state.clock().clone();
+        let clock = replica.state.covered().clone();
         let write = replica.state.write(key, content, metadata, wall_ms);
         let time = write.version.time;
         assert!(time > metadata.time, "above all that its client saw");
@@ -312,7 +313,7 @@ impl Cluster {
     /// What must hold at every moment.
     fn check(&mut self) {
         for (replica, before) in self.replicas.iter().zip(&mut self.covered) {
-            let clock = replica.state.clock();
+            let clock = replica.state.covered();
             let relation = clock.relation(before);
             assert!(
                 matches!(relation, Relation::Equal | Relation::After),

@@ -58,7 +58,7 @@ fn joined(cluster: &Cluster, order: &[usize]) -> Replica {
 fn copy(cut: &Cut) -> Cut {
     Cut {
         from: cut.from,
-        clock: cut.clock.clone(),
+        covered: cut.covered.clone(),
         time: cut.time,
         writes: cut.writes.clone(),
     }
@@ -75,7 +75,7 @@ proptest! {
         let everything = winners_of(cluster.writes.values()).summary();
         for replica in &cluster.replicas {
             prop_assert_eq!(replica.store.summary(), everything);
-            prop_assert_eq!(replica.state.clock(), cluster.replicas[0].state.clock());
+            prop_assert_eq!(replica.state.covered(), cluster.replicas[0].state.covered());
             prop_assert_eq!(replica.state.buffer().writes(), 0);
         }
     }
@@ -92,7 +92,7 @@ proptest! {
         }
         let everything = winners_of(cluster.writes.values()).summary();
         let clock = clock_of(cluster.writes.values());
-        prop_assert_eq!(replica.summary(), (everything, clock));
+        prop_assert_eq!(replica.summary(), (everything, clock.into()));
         let buffer = replica.state.buffer();
         prop_assert_eq!((buffer.writes(), buffer.bytes()), (0, 0));
     }
@@ -141,20 +141,20 @@ proptest! {
     ) {
         let cluster = Cluster::after(steps);
         let mut replica = Replica::new(REPLICAS);
-        let mut before = replica.state.clock().clone();
+        let mut before = replica.state.covered().clone();
         for (number, batch) in shuffled_batches(&cluster, &cuts).into_iter().enumerate() {
             replica.deliver(batch);
             for (_, from) in joins.iter().filter(|(at, _)| *at == number) {
                 replica.join(cluster.replicas[*from].cut(&replica.state));
             }
-            let relation = replica.state.clock().relation(&before);
+            let relation = replica.state.covered().relation(&before);
             prop_assert!(matches!(relation, Relation::Equal | Relation::After));
-            before.clone_from(replica.state.clock());
+            before.clone_from(replica.state.covered());
             let covered = cluster.writes.values().filter(|w| before.covers(&w.dot()));
             prop_assert_eq!(winners_of(covered).summary(), replica.store.summary());
         }
         let clock = clock_of(cluster.writes.values());
-        prop_assert_eq!(replica.state.clock(), &clock);
+        prop_assert_eq!(replica.state.covered(), &clock.into());
         prop_assert_eq!(replica.state.buffer().writes(), 0);
     }
 

@@ -93,7 +93,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
         |(from, domain, clock, promise, (pushing, admits))| Digest {
             from,
             domain,
-            clock,
+            covered: clock.into(),
             promise,
             status: Status::Serving,
             pushing,
@@ -118,7 +118,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
     let request = request.prop_map(|(from, domain, clock, (session, page))| JoinRequest {
         from,
         domain,
-        clock,
+        covered: clock.into(),
         session,
         page,
     });
@@ -132,7 +132,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
     let page = page.prop_map(|(from, clock, time, writes, last)| {
         JoinAnswer::Page(JoinPage {
             from,
-            clock,
+            covered: clock.into(),
             time,
             writes,
             last,
@@ -301,7 +301,7 @@ fn wild_page() -> impl Strategy<Value = JoinPage> {
     let writes = vec(wild_write(), 0..3);
     (wild_origin(), wild_clock(), writes, wild()).prop_map(|(from, clock, writes, ms)| JoinPage {
         from,
-        clock,
+        covered: clock.into(),
         time: HlcTime {
             ms,
             count: u32::MAX,
@@ -327,14 +327,14 @@ proptest! {
     ) {
         let mut replica = Replica::new(0);
         for page in pages.iter().filter_map(received) {
-            let JoinPage { from, clock, time, writes, .. } = page;
-            replica.join(Cut { from, clock, time, writes });
+            let JoinPage { from, covered, time, writes, .. } = page;
+            replica.join(Cut { from, covered, time, writes });
         }
         for write in pushed.iter().filter_map(received) {
             replica.deliver(vec![write]);
         }
         if let Some(asked) = received(&asked) {
-            replica.store.difference(&asked);
+            replica.store.difference(&asked.into());
         }
         if let Some(incarnation) = received(&wild_life(life)) {
             replica.state.learn_life(Origin { incarnation, ..replica.state.origin() });

@@ -51,7 +51,7 @@ impl Causality {
             request,
             need.unwrap_or_else(Clock::new),
             deadline,
-            self.state.clock(),
+            self.state.covered(),
         );
         match parked {
             Ok(()) => {
@@ -127,7 +127,7 @@ impl Causality {
     /// told of what it covers. In rounds, not by recursion: a released write may release another one.
     pub(super) fn release_parked(&mut self) {
         loop {
-            let released = self.parking.release(self.state.clock());
+            let released = self.parking.release(self.state.covered());
             if released.is_empty() {
                 break;
             }

@@ -85,7 +85,7 @@ impl Causality {
         }
         let due = match self.serving.mending() {
             Mending::ByLack => {
-                let (have, now) = (self.state.clock(), self.parts.uptime.now());
+                let (have, now) = (self.state.covered(), self.parts.uptime.now());
                 self.repair.consider(digest, have, may_join, now)
             }
             Mending::Whole => self.repair.bootstrap(digest, may_join),
@@ -100,7 +100,7 @@ impl Causality {
         let request = JoinRequest {
             from: self.state.origin(),
             domain: self.state.domain(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             session: self.next_session,
             page: 0,
         };
@@ -114,7 +114,7 @@ impl Causality {
         self.parts.edges.difference.tell(ReadDifference {
             request,
             from: self.state.origin(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             time: self.state.time(),
             reply,
         });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{origin, write};
 use crate::core::wire::Status;
@@ -27,7 +27,7 @@ fn digest(covered: u64) -> Digest {
     Digest {
         from: origin(1),
         domain: UNSHARDED,
-        clock: Clock::from_iter([(origin(9), covered)]),
+        covered: Coverage::from_iter([(origin(9), covered)]),
         promise: HlcTime::ZERO,
         status: Status::Serving,
         pushing: true,
@@ -224,7 +224,7 @@ fn its_own_call_proves_nothing_about_the_way_to_it() {
 fn page(counter: u64, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
         from: origin(1),
-        clock: [(origin(1), 9)].into_iter().collect(),
+        covered: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,
         writes: vec![write(1, counter)],
         last,
@@ -235,7 +235,7 @@ fn fetch(now: Millis) -> Fetch {
     let request = JoinRequest {
         from: origin(9),
         domain: UNSHARDED,
-        clock: Clock::new(),
+        covered: Coverage::new(),
         session: 7,
         page: 0,
     };

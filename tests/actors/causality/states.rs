@@ -1,6 +1,7 @@
 //! Starting, serving, removed, stopping: what is taken and answered in each.
 
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
@@ -45,7 +46,7 @@ fn nothing_is_taken_and_nobody_is_answered_while_starting() {
             request: JoinRequest {
                 from: origin(2),
                 domain: DOMAIN,
-                clock: Clock::new(),
+                covered: Coverage::new(),
                 session: 0,
                 page: 0,
             },
@@ -88,7 +89,7 @@ fn it_takes_over_all_that_the_first_serving_peer_has_and_serves_only_then() {
         assert_eq!(stage.status().await, Status::Starting);
         let cut = Cut {
             from: origin(2),
-            clock: clock(&[(2, 1), (5, 3)]),
+            covered: clock(&[(2, 1), (5, 3)]).into(),
             time: HlcTime {
                 ms: super::WALL_MS + 5,
                 count: 0,
