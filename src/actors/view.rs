@@ -109,10 +109,14 @@ impl View {
                 Effect::ViewChanged {
                     view,
                     removed,
+                    members,
+                    forgotten,
                     incarnations,
                 } => self.to_causality.tell(ViewChanged {
                     view,
                     removed,
+                    members,
+                    forgotten,
                     incarnations,
                 }),
             }

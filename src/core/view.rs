@@ -433,9 +433,15 @@ impl Membership {
         let met = peers.filter(|(_, incarnation)| *incarnation != Incarnation::UNKNOWN);
         let mut incarnations: Vec<(Address, Incarnation)> = met.chain([own]).collect();
         incarnations.sort_unstable();
+        let members = self.peers.iter().filter(|(_, peer)| peer.is_member());
+        let members = members.map(|(address, _)| *address).chain([self.own]);
+        let mut members: Vec<Address> = members.collect();
+        members.sort_unstable();
         Effect::ViewChanged {
             view: self.view(),
             removed: self.is_removed(),
+            members,
+            forgotten: Vec::new(),
             incarnations,
         }
     }

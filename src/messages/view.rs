@@ -82,6 +82,10 @@ pub struct ViewChanged {
     pub view: Vec<Address>,
     /// Whether this very node stands removed, and so answers no client.
     pub removed: bool,
+    /// All configured members, down or not, this node included, sorted.
+    pub members: Vec<Address>,
+    /// The forgotten addresses and up to which life each is forgotten, sorted.
+    pub forgotten: Vec<(Address, Incarnation)>,
     /// The latest incarnation known of every member that was ever met, this node's included (which may be
     /// larger than its own: then it takes a new one), sorted by address.
     pub incarnations: Vec<(Address, Incarnation)>,

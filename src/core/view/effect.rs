@@ -51,6 +51,10 @@ pub enum Effect {
         view: Vec<Address>,
         /// This node stands removed.
         removed: bool,
+        /// All configured members, down or not, this node included, sorted.
+        members: Vec<Address>,
+        /// The forgotten addresses and up to which life each is forgotten, sorted.
+        forgotten: Vec<(Address, Incarnation)>,
         /// The latest life known of each that was ever met, this node's included, sorted by address.
         incarnations: Vec<(Address, Incarnation)>,
     },

@@ -60,6 +60,11 @@ impl Peer {
         Self::new(false, None, Standing::Out)
     }
 
+    /// Whether it belongs: named by `VIEW`, or met. An added one that nobody has met may be a mistake.
+    pub(super) fn is_member(&self) -> bool {
+        self.named || self.incarnation != Incarnation::UNKNOWN
+    }
+
     /// Keeps it in the view until then, though it is not up.
     pub(super) fn await_until(&mut self, until: Millis) {
         self.awaited_until = Some(until);
