@@ -220,6 +220,7 @@ impl Handler<Mail<ReadDigest>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadDigest>, _: &mut Context<Self>) {
         self.parts.edges.summary.tell(ReadSummary {
+            origin: self.state.origin(),
             domain: self.state.domain(),
             covered: self.state.covered().clone(),
             ended: self.state.ended().clone(),

@@ -267,6 +267,7 @@ impl Handler<Mail<ReadSummary>> for Store {
     fn handle(&mut self, mail: Mail<ReadSummary>, _: &mut Context<Self>) {
         let ask = mail.open();
         let _ = ask.reply.send(DigestReport {
+            origin: ask.origin,
             domain: ask.domain,
             covered: ask.covered,
             ended: ask.ended,

@@ -12,9 +12,10 @@
 
 mod ends;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::Millis;
 use super::agreement::Reports;
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
@@ -47,6 +48,8 @@ pub struct CausalState {
     settlement: Arc<Settlement>,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
+    /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
+    stable: VecDeque<(Millis, HlcTime)>,
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
@@ -97,6 +100,7 @@ impl CausalState {
             ended: Ended::new(),
             settlement: Arc::default(),
             collected: None,
+            stable: VecDeque::new(),
             newest_tombstone: HlcTime::ZERO,
             first_times: BTreeMap::new(),
         }

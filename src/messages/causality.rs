@@ -268,6 +268,8 @@ pub struct ReadDigest {
 /// Answer to [`ReadDigest`].
 #[derive(Debug, Clone)]
 pub struct DigestReport {
+    /// As whom it numbers its writes.
+    pub origin: Origin,
     /// The domain.
     pub domain: Domain,
     /// What is covered.

@@ -75,6 +75,8 @@ pub struct ReadDifference {
 /// Complete a digest report.
 #[derive(Debug)]
 pub struct ReadSummary {
+    /// As whom this node numbers its writes.
+    pub origin: Origin,
     /// The domain.
     pub domain: Domain,
     /// What is covered here at this point of the mailbox.

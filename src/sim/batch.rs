@@ -9,13 +9,15 @@ use super::run::{Verdict, Violation};
 
 /// What must have happened somewhere in a batch for its silence to mean anything: a name in
 /// [`Verdict::counts`], or the beginning of one.
-const MUST_HAPPEN: [&str; 16] = [
+const MUST_HAPPEN: [&str; 18] = [
     "requests_refused reason=\"unmet\"",
     "requests_refused reason=\"starting\"",
     "requests_refused reason=\"removed\"",
     "requests_refused reason=\"overloaded\"",
+    "requests_refused reason=\"clock_skew\"",
     "requests_parked",
     "requests parked and done",
+    "requests after reads in another shard",
     "parked_overflows",
     "writes_parked",
     "writes_released",

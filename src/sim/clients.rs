@@ -1,16 +1,19 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+use super::broken::Broken;
+use super::clock::EPOCH_MS;
+use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
+use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::Clock;
-use crate::core::ended::Settlement;
+use crate::core::ended::{Lost, Settlement};
 use crate::core::id::{Domain, Dot, Key};
 use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
 use crate::core::write::{Content, Value};
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{self, Answer, Outcome, Seen};
-
-use super::plan::{Action, CLIENTS, Lineage, Request};
+use crate::messages::causality::{self, Answer, DigestReport, Outcome, Seen};
 
 /// Metadata, and the operations whose answers it was made of.
 #[derive(Debug, Clone, Default)]
@@ -19,18 +22,40 @@ struct Observed {
     by: Vec<OperationId>,
 }
 
+/// One entry of the metadata of a request that was performed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) operation: OperationId,
+    /// When the request was sent.
+    pub(super) at_ms: u64,
+    /// This write, and all earlier ones of its origin.
+    pub(super) last: Dot,
+    /// Which of them were said to be lost: from and to which counter.
+    pub(super) lost: Option<(u64, u64)>,
+}
+
+impl Named {
+    /// Whether the answer said that this write is lost.
+    pub(super) fn told_lost(&self, dot: &Dot) -> bool {
+        let within = |(from, to): (u64, u64)| (from..=to).contains(&dot.counter);
+        self.last.origin == dot.origin && self.lost.is_some_and(within)
+    }
+}
+
 /// All clients and everything that they have done.
 #[derive(Debug)]
 pub struct Clients {
     newest: Vec<Observed>,
     handed_out: Vec<Observed>,
+    named: Vec<Named>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
     /// Requests that were parked and then done.
     waited: u64,
-    /// The first answer whose metadata names too little, in words.
-    thin: Option<String>,
+    /// Requests that were done for clients that came from elsewhere.
+    from_elsewhere: u64,
+    broken: Broken,
 }
 
 /// A request on its way.
@@ -40,6 +65,7 @@ pub struct Sent {
     client: usize,
     at_ms: u64,
     observed: Observed,
+    from_elsewhere: bool,
     operation: causality::Operation,
     wait_ms: Option<u64>,
 }
@@ -54,6 +80,12 @@ impl Sent {
             causality::Operation::Check => unreachable!("no plan asks for a check alone"),
         }
     }
+
+    /// Asks a node; `None` if no answer comes.
+    pub async fn ask(&self, gateway: &Gateway) -> Option<Answer> {
+        let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
+        gateway.request(operation, metadata, self.wait_ms).await
+    }
 }
 
 /// The text of a key, by its number.
@@ -66,10 +98,12 @@ impl Default for Clients {
         Self {
             newest: vec![Observed::default(); CLIENTS],
             handed_out: Vec::new(),
+            named: Vec::new(),
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
-            thin: None,
+            from_elsewhere: 0,
+            broken: Broken::default(),
         }
     }
 }
@@ -77,7 +111,12 @@ impl Default for Clients {
 impl Clients {
     /// Writes down that a request goes out.
     pub fn send(&mut self, request: &Request, now_ms: u64) -> Sent {
-        let observed = self.observed(request);
+        let mut observed = self.observed(request);
+        if let Some(ahead_ms) = request.elsewhere_ms {
+            let ms = EPOCH_MS.unsigned_abs() + now_ms + ahead_ms;
+            let read = HlcTime { ms, count: 0 };
+            observed.metadata.time = observed.metadata.time.max(read);
+        }
         let id = self.operations.len();
         let value = format!("\"v{id}\"");
         let key = key_name(request.key);
@@ -96,6 +135,7 @@ impl Clients {
             client: request.client,
             at_ms: now_ms,
             observed,
+            from_elsewhere: request.elsewhere_ms.is_some(),
             operation,
             wait_ms: request.wait_s.map(|seconds| seconds * 1_000),
         }
@@ -120,7 +160,7 @@ impl Clients {
         let Some(answer) = answer else {
             return;
         };
-        let (metadata, _lost) = answer.metadata(sent.observed.metadata.clone());
+        let (metadata, lost) = answer.metadata(sent.observed.metadata.clone());
         let (recorded, seen) = self.recorded(sent.key().as_str(), answer.outcome);
         let settlement = &answer.settlement;
         if !names_enough(
@@ -136,22 +176,44 @@ impl Clients {
                     metadata.to_json()
                 )
             };
-            self.thin.get_or_insert_with(text);
+            self.broken.note("metadata names too little", text);
         }
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
-        if matches!(record.outcome, checker::Outcome::Acknowledged { .. }) {
-            self.dots[sent.id] = seen.map(|seen| seen.version.dot);
-        }
         let given = record.outcome.gives_metadata();
+        let made = matches!(record.outcome, checker::Outcome::Acknowledged { .. });
+        if let Some(made) = seen.filter(|_| made) {
+            self.dots[sent.id] = Some(made.version.dot);
+            self.made(sent, &made, &answer.settlement);
+        }
+        self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
+            self.note_named(sent, lost);
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
             self.handed_out.push(observed);
         }
+    }
+
+    /// Takes note of what a request that was performed had named, and what of it was said to be lost.
+    fn note_named(&mut self, sent: &Sent, lost: Lost) {
+        let entries = sent.observed.metadata.clocks.iter();
+        for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
+            self.named.push(Named {
+                operation: OperationId(sent.id as u64),
+                at_ms: sent.at_ms,
+                last: Dot { origin, counter },
+                lost: lost.get(&origin).copied(),
+            });
+        }
+    }
+
+    /// What requests that were performed had named.
+    pub(super) fn named(&self) -> &[Named] {
+        &self.named
     }
 
     /// What the checkers are told, and what the client has seen by it.
@@ -187,6 +249,48 @@ impl Clients {
         }
     }
 
+    /// A write was made for a client: it depends on all that the client had observed, and comes after it.
+    fn made(&mut self, sent: &Sent, seen: &Seen, settlement: &Settlement) {
+        let Seen { domain, version } = seen;
+        let mut observed = sent.observed.metadata.clone();
+        settlement.settle(&mut observed);
+        let Metadata { time, clocks } = &observed;
+        let kept = version.deps.get(domain);
+        let need = clocks.get(domain).filter(|need| !need.is_empty());
+        if need.is_some_and(|need| kept.is_none_or(|kept| kept.lacks_any(need))) {
+            let text = || format!("operation {} has made {version:?}", sent.id);
+            self.broken.note("dependencies not kept", text);
+        }
+        if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
+            let text = || {
+                format!(
+                    "operation {} had observed {time}, and was performed",
+                    sent.id
+                )
+            };
+            self.broken.note("written far ahead of time", text);
+        }
+        if version.time <= *time {
+            let (id, dot) = (sent.id, version.dot);
+            let its = version.time;
+            let text =
+                || format!("operation {id} had observed {time}; its write {dot} is at {its}");
+            self.broken.note("stamp below a cause", text);
+        }
+    }
+
+    /// A node has performed a request, and this is what it has, now or a little later.
+    pub(super) fn served(&mut self, sent: &Sent, answer: &Answer, node: &DigestReport) {
+        let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
+        let need = metadata.clocks.get(&node.domain);
+        if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {
+            let id = sent.id;
+            let text =
+                || format!("operation {id} was performed by a node without {origin}#{counter}");
+            self.broken.note("served without a cause", text);
+        }
+    }
+
     /// Every metadata that was ever given to a client.
     pub fn handed_out(&self) -> impl Iterator<Item = &Metadata> {
         self.handed_out.iter().map(|observed| &observed.metadata)
@@ -203,9 +307,14 @@ impl Clients {
         &self.operations
     }
 
-    /// The first answer whose metadata does not name all that its client had and has seen by then.
-    pub fn thin(&self) -> Option<&str> {
-        self.thin.as_deref()
+    /// What was wrong with answers.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.broken.violations().collect()
+    }
+
+    /// Requests that were done for clients that came from another shard.
+    pub fn from_elsewhere(&self) -> u64 {
+        self.from_elsewhere
     }
 
     /// Requests that were done after having been parked.
@@ -266,10 +375,4 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
 fn acknowledged(seen: &Seen) -> checker::Outcome {
     let identity = Some(seen.version.dot.to_string());
     checker::Outcome::Acknowledged { identity }
-}
-
-/// Asks a node, over a way that takes some time.
-pub async fn ask(gateway: Gateway, sent: &Sent) -> Option<Answer> {
-    let (operation, metadata) = (sent.operation.clone(), sent.observed.metadata.clone());
-    gateway.request(operation, metadata, sent.wait_ms).await
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::time::WallClock;
 
 /// The wall clock at the start of every simulation: some day in 2027.
-const EPOCH_MS: i64 = 1_800_000_000_000;
+pub(super) const EPOCH_MS: i64 = 1_800_000_000_000;
 
 /// One node's wall clock. Clones share the offset, so that it can be set while the node runs.
 #[derive(Debug, Clone)]

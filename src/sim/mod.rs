@@ -9,13 +9,17 @@
 //! A paused node is one whose messages and requests stand still in both directions; its timers go on, unlike
 //! those of a stopped process.
 
+mod asking;
 pub mod batch;
+mod broken;
 pub mod clients;
 pub mod clock;
 pub mod cluster;
 pub mod network;
 pub mod plan;
+mod rest;
 pub mod run;
 mod samples;
 pub mod shrink;
+mod traffic;
 pub mod watch;

@@ -18,9 +18,8 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::run::Violation;
-use super::watch::Settling;
+use super::traffic::{Traffic, UnderWay, Way};
 use crate::core::id::Address;
-use crate::core::wire::{self, HeartbeatAnswer, PushAnswer};
 use crate::node::Node;
 use crate::transport::{Call, CallError, PeerTransport};
 
@@ -70,7 +69,7 @@ struct State {
     events: Xxh3,
     count: u64,
     tally: Tally,
-    settling: Settling,
+    traffic: Traffic,
 }
 
 /// What happened on the network.
@@ -105,7 +104,7 @@ impl Network {
             events: Xxh3::new(),
             count: 0,
             tally: Tally::default(),
-            settling: Settling::default(),
+            traffic: Traffic::default(),
         })))
     }
 
@@ -117,9 +116,8 @@ impl Network {
 
     /// From now on `node` is reached at `address`.
     pub fn attach(&self, address: Address, node: Rc<Node>) {
-        let mut state = self.0.borrow_mut();
-        state.nodes.insert(address, node);
-        state.settling.forget(address);
+        self.0.borrow_mut().nodes.insert(address, node);
+        self.note(|traffic, now_ms| traffic.begins(address, now_ms));
     }
 
     /// From now on nobody is reached at `address`.
@@ -182,9 +180,27 @@ impl Network {
         self.0.borrow().tally
     }
 
-    /// The first use of a link that had not settled.
-    pub fn violation(&self) -> Option<Violation> {
-        self.0.borrow().settling.violation()
+    /// A client's request was performed by this node.
+    pub(super) fn note_served(&self, address: Address, node: &Rc<Node>) {
+        if self.is_life(address, node) {
+            self.note(|traffic, now_ms| traffic.serves(address, "answered a client", now_ms));
+        }
+    }
+
+    /// No node has had anything to send since `time` ago.
+    pub(super) fn note_rest(&self, time: Duration) {
+        let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.note(|traffic, now_ms| traffic.rests(now_ms.saturating_sub(time_ms)));
+    }
+
+    /// What was wrong with what has passed.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.0.borrow().traffic.violations()
+    }
+
+    /// Whether this is what is reached there now, and not an earlier life of it.
+    fn is_life(&self, address: Address, node: &Rc<Node>) -> bool {
+        self.node(address).is_some_and(|now| Rc::ptr_eq(&now, node))
     }
 
     /// Waits while `node` is paused.
@@ -221,11 +237,16 @@ impl Network {
     }
 
     /// Hands a call over and returns its answer, as the callee's HTTP layer would.
-    async fn deliver(&self, to: Address, call: Call, body: &[u8]) -> Result<Bytes, CallError> {
+    async fn deliver(&self, way: Way, body: &[u8]) -> Result<Bytes, CallError> {
+        self.0.borrow_mut().traffic.arrives(way, body);
         let refused = || CallError::Unreachable("connection refused".to_owned());
-        let node = self.node(to).ok_or_else(refused)?;
-        let answer = node.gateway().peer_call(call, body).await;
-        answer.map_err(|_| CallError::Refused(503))
+        let node = self.node(way.to).ok_or_else(refused)?;
+        let answer = node.gateway().peer_call(way.call, body).await;
+        let answer = answer.map_err(|_| CallError::Refused(503))?;
+        if self.is_life(way.to, &node) {
+            self.note(|traffic, now_ms| traffic.taken(way, &answer, now_ms));
+        }
+        Ok(answer)
     }
 
     async fn call(
@@ -235,35 +256,70 @@ impl Network {
         call: Call,
         body: Bytes,
     ) -> Result<Bytes, CallError> {
+        let way = Way { from, to, call };
         if self.is_doubled() {
             let (network, body) = (self.clone(), body.clone());
             actix_rt::spawn(async move {
                 network.travel(from, to, call.name(), &body).await;
                 // Nobody waits for the second answer.
-                let _ = network.deliver(to, call, &body).await;
+                let _ = network.deliver(way, &body).await;
             });
         }
         let caller = self.node(from);
-        self.0.borrow_mut().note_use(from, to, call);
+        let under_way = caller
+            .as_ref()
+            .and_then(|life| self.begin(way, &body, life));
         self.travel(from, to, call.name(), &body).await;
-        let answer = self.deliver(to, call, &body).await?;
-        self.0.borrow_mut().note_taken(from, to, call, &answer);
+        let answer = self.deliver(way, &body).await?;
         if call == Call::Join {
             self.0.borrow_mut().cut_join(from, to);
         }
         self.travel(to, from, call.name(), &answer).await;
         // What the caller's life before a crash has asked is nothing to its next one.
-        let same = |(now, then): (Rc<Node>, Rc<Node>)| Rc::ptr_eq(&now, &then);
-        if self.node(from).zip(caller).is_some_and(same) {
-            self.0.borrow_mut().note_answer(from, to, call, &answer);
+        if caller.is_some_and(|life| self.is_life(from, &life)) {
+            self.note(|traffic, now_ms| traffic.answered(way, &answer, now_ms));
         }
+        drop(under_way);
         Ok(answer)
+    }
+
+    fn begin(&self, way: Way, body: &[u8], caller: &Rc<Node>) -> Option<Ongoing> {
+        let what = self.note(|traffic, now_ms| traffic.leaves(way, body, now_ms))?;
+        Some(Ongoing {
+            network: self.clone(),
+            from: way.from,
+            caller: caller.clone(),
+            what,
+        })
+    }
+
+    fn note<T>(&self, note: impl FnOnce(&mut Traffic, u64) -> T) -> T {
+        let mut state = self.0.borrow_mut();
+        let now_ms = state.now_ms();
+        note(&mut state.traffic, now_ms)
     }
 
     async fn send(self, from: Address, to: Address, bytes: Bytes) {
         self.travel(from, to, "datagram", &bytes).await;
         if let Some(node) = self.node(to) {
             node.datagram(bytes);
+        }
+    }
+}
+
+/// A call under way, whose end matters also if its caller gives it up.
+struct Ongoing {
+    network: Network,
+    from: Address,
+    caller: Rc<Node>,
+    what: UnderWay,
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        if self.network.is_life(self.from, &self.caller) {
+            let ends = |traffic: &mut Traffic, now_ms| traffic.ends(self.from, &self.what, now_ms);
+            self.network.note(ends);
         }
     }
 }
@@ -307,39 +363,6 @@ impl State {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// A call goes out.
-    fn note_use(&mut self, from: Address, to: Address, call: Call) {
-        let now_ms = self.now_ms();
-        if call != Call::Heartbeat {
-            self.settling.used(from, to, call, now_ms);
-        }
-    }
-
-    /// A call was answered where it arrived: a push that is taken is also the receiver's use of its own link.
-    fn note_taken(&mut self, from: Address, to: Address, call: Call, answer: &[u8]) {
-        let now_ms = self.now_ms();
-        if call == Call::Push && wire::decode(answer) == Ok(PushAnswer::Admitted) {
-            self.settling.used(to, from, call, now_ms);
-        }
-    }
-
-    /// An answer has arrived.
-    fn note_answer(&mut self, from: Address, to: Address, call: Call, answer: &[u8]) {
-        let now_ms = self.now_ms();
-        match call {
-            Call::Heartbeat => {
-                if let Ok(HeartbeatAnswer::Digest(digest)) = wire::decode(answer) {
-                    let life = digest.from.incarnation;
-                    self.settling.answered(from, to, life, now_ms);
-                }
-            }
-            Call::Push if wire::decode(answer) == Ok(PushAnswer::Admitted) => {
-                self.settling.confirmed(from, to, now_ms);
-            }
-            Call::Push | Call::Join => {}
-        }
     }
 
     fn cut_join(&mut self, from: Address, to: Address) {

@@ -182,6 +182,9 @@ pub struct Request {
     pub lineage: Lineage,
     /// How long it is willing to wait, in seconds; `None` if it does not say.
     pub wait_s: Option<u64>,
+    /// The client has just read in another shard, where hybrid time is ahead of virtual time by this many
+    /// milliseconds; `None` if it has not. There is no such shard: its metadata's stamp is all that comes of it.
+    pub elsewhere_ms: Option<u64>,
 }
 
 /// What a request is for.
@@ -216,6 +219,10 @@ impl Plan {
         draft::plan(seed)
     }
 }
+
+/// A stamp that is as many milliseconds ahead of virtual time is further ahead of every node's wall clock than may
+/// be (design §3).
+pub const FAR_MS: u64 = 600_000;
 
 /// How many clients there are.
 pub const CLIENTS: usize = 10;

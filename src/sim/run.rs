@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::clients::{Clients, ask, key_name};
+use super::asking::Asking;
+use super::clients::{Clients, Named, key_name};
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
+use super::rest;
 use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
 use crate::checker::{self, Absence, FinalState, Held, History};
@@ -19,11 +21,14 @@ use crate::core::coverage::Coverage;
 use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
-use crate::messages::causality::{Answer, DigestReport, Operation, Outcome, Refusal};
+use crate::messages::causality::{DigestReport, Operation, Outcome};
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
 const QUIET_AT_MOST: Duration = Duration::from_secs(6);
+
+/// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
+const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -72,8 +77,10 @@ struct Run {
     network: Network,
     clients: Rc<RefCell<Clients>>,
     watch: Rc<RefCell<Watch>>,
-    /// Writes that only a node held which has lost its memory.
-    lost: BTreeSet<Dot>,
+    /// Writes that only a node held which has lost its memory, and when.
+    lost: BTreeMap<Dot, u64>,
+    /// Lives that ended with the memory of their node.
+    crashed: BTreeSet<Origin>,
     violations: Vec<Violation>,
 }
 
@@ -95,7 +102,8 @@ impl Run {
             network,
             clients: Rc::default(),
             watch: Rc::default(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            crashed: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
@@ -162,27 +170,14 @@ impl Run {
     // --- what happens ---
 
     fn request(&self, request: Request) -> actix_rt::task::JoinHandle<()> {
-        let (network, clients, began) = (self.network.clone(), self.clients.clone(), self.began);
-        let watch = self.watch.clone();
+        let asking = Asking {
+            began: self.began,
+            network: self.network.clone(),
+            clients: self.clients.clone(),
+            watch: self.watch.clone(),
+        };
         let address = self.cluster.addresses[request.node];
-        let now_ms = move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        actix_rt::spawn(async move {
-            let sent = clients.borrow_mut().send(&request, now_ms());
-            network.until_resumed(address).await;
-            let Some(node) = network.node(address) else {
-                // Connection refused: nothing has happened.
-                let refused = Answer::of(Outcome::Refused(Refusal::Stopping));
-                return clients
-                    .borrow_mut()
-                    .answered(&sent, Some(refused), now_ms());
-            };
-            let answer = ask(node.gateway().clone(), &sent).await;
-            if let Some(seen) = answer.as_ref().and_then(|answer| answer.outcome.seen()) {
-                watch.borrow_mut().learn(sent.key(), &seen.version);
-            }
-            network.until_resumed(address).await;
-            clients.borrow_mut().answered(&sent, answer, now_ms());
-        })
+        actix_rt::spawn(asking.ask(address, request))
     }
 
     async fn cause(&mut self, fault: Fault) {
@@ -266,11 +261,17 @@ impl Run {
         let others = others.filter(|(other, _)| *other != node);
         let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
         let entries = mine.covered.clock().iter();
-        let counted = entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
+        let counted =
+            entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let known = counted.chain(acknowledged.into_iter().map(|(_, dot)| dot));
         let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
-        self.lost.extend(known.filter(only_here));
+        let now_ms = self.now_ms();
+        let lost: Vec<Dot> = known.filter(only_here).collect();
+        self.crashed.insert(mine.origin);
+        for dot in lost {
+            self.lost.insert(dot, now_ms);
+        }
     }
 
     // --- the quiet ---
@@ -289,17 +290,13 @@ impl Run {
     }
 
     async fn wait_for_agreement(&mut self, quiet: Instant) {
+        tokio::time::sleep(UNNOTICED).await;
         loop {
             let Some(why) = self.disagreement().await else {
-                return;
+                let wrong = rest::judge(&self.cluster).await;
+                return self.violations.extend(wrong);
             };
             if quiet.elapsed() > QUIET_AT_MOST {
-                if std::env::var("DBG").is_ok() {
-                    for text in self.cluster.metrics().iter().take(self.cluster.addresses.len()) {
-                        for l in text.lines().filter(|l| !l.starts_with('#') && (l.contains("tombstones") || l.contains("stable") || l.contains("aside"))) { eprintln!("{l}"); }
-                        eprintln!("--");
-                    }
-                }
                 return self.violation("no convergence", why);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -342,19 +339,20 @@ impl Run {
         self.busy_gauge()
     }
 
-    /// A gauge that is not back at zero, of a node that runs.
+    /// A gauge of a node that runs, which is not what it is at rest: nothing waits, and every link is steady.
     fn busy_gauge(&self) -> Option<String> {
-        let gauges = [
-            "causet_parked_requests",
-            "causet_causal_buffer_writes",
-            "causet_outbox_writes",
+        let at_rest = [
+            ("causet_parked_requests", 0),
+            ("causet_causal_buffer_writes", 0),
+            ("causet_outbox_writes", 0),
+            ("causet_link_state", 2),
         ];
         let texts = self.cluster.metrics();
         let running = texts.iter().take(self.cluster.addresses.len());
         for (node, text) in running.enumerate() {
-            for gauge in gauges {
-                let busy = samples(text).find(|(name, value)| family(name) == gauge && *value > 0);
-                if let Some((name, value)) = busy {
+            for (gauge, rest) in at_rest {
+                let is_busy = |(name, value): &(&str, u64)| family(name) == gauge && *value != rest;
+                if let Some((name, value)) = samples(text).find(is_busy) {
                     return Some(format!("n{node} has {name} at {value}"));
                 }
             }
@@ -369,11 +367,9 @@ impl Run {
         let digest = self.cluster.digest(0).await;
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
-        self.violations.extend(self.network.violation());
-        let thin = self.clients.borrow().thin().map(str::to_owned);
-        if let Some(text) = thin {
-            self.violation("metadata names too little", text);
-        }
+        self.violations.extend(self.network.violations());
+        let answers = self.clients.borrow().violations();
+        self.violations.extend(answers);
         let mut forgiven = BTreeSet::new();
         if let Some(had) = digest {
             forgiven = self.judge_losses(&had);
@@ -435,21 +431,50 @@ impl Run {
         }
     }
 
-    /// Every acknowledged write is covered, or was lost with the memory of all that had it; those are returned.
+    /// Every acknowledged write is had by all, or was lost with the memory of all that had it; those are returned, and those
+    /// that a client was told to be lost. What a replica held that was born again it writes again under another name,
+    /// unless it was overwritten: that is for the checkers to judge, by values.
     fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
+        let told: Vec<Named> = self.clients.borrow().named().to_vec();
         for (operation, dot) in acknowledged {
+            let told = told.iter().find(|named| named.told_lost(&dot));
             if had.has(&dot) {
+                if let Some(told) = told {
+                    let told = told.operation;
+                    let text = format!("{told} was told that {dot} is lost, and all have it");
+                    self.violation("false alarm", text);
+                }
                 continue;
             }
-            forgiven.insert(operation);
-            if !self.lost.contains(&dot) {
+            if told.is_some() || self.lost.contains_key(&dot) {
+                forgiven.insert(operation);
+            }
+            let ended_here = dot.origin == had.origin || self.crashed.contains(&dot.origin);
+            if ended_here && !self.lost.contains_key(&dot) {
                 let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
                 self.violation("lost write", text);
             }
         }
+        self.judge_silence(had, &told);
         forgiven
+    }
+
+    /// Whoever names a write that is lost for ever is told so.
+    fn judge_silence(&mut self, had: &DigestReport, performed: &[Named]) {
+        let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
+        let in_silence = lost.flat_map(|(dot, lost_ms)| {
+            let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
+            let later = performed.iter().filter(|named| named.at_ms > *lost_ms);
+            let untold = later.filter(names).find(|named| !named.told_lost(dot));
+            untold.map(|named| (named.operation, *dot))
+        });
+        let first = in_silence.into_iter().next();
+        if let Some((operation, dot)) = first {
+            let text = format!("{operation} named {dot}, which is lost, and was not told");
+            self.violation("lost in silence", text);
+        }
     }
 
     /// Every metadata ever given out can be met again, unless it names a lost write.
@@ -466,7 +491,7 @@ impl Run {
         };
         for (origin, counter) in lacking {
             let dot = Dot { origin, counter };
-            if !self.lost.contains(&dot) {
+            if !self.lost.contains_key(&dot) {
                 let text = format!("metadata names {dot}, which nobody has and nobody has lost");
                 self.violation("unmeetable metadata", text);
             }
@@ -503,6 +528,10 @@ impl Run {
         note("operations", clients.operations().len() as u64);
         note("looks into nodes", self.watch.borrow().looked());
         note("requests parked and done", clients.waited());
+        note(
+            "requests after reads in another shard",
+            clients.from_elsewhere(),
+        );
         note(
             "writes lost with their replicas' memory",
             self.lost.len() as u64,

@@ -97,7 +97,8 @@ impl Causality {
         }
     }
 
-    fn write(&mut self, key: Key, content: Content, metadata: Metadata, reply: ClientReply) {
+    fn write(&mut self, key: Key, content: Content, metadata: Metadata, mut reply: ClientReply) {
+        reply.settle_by(self.state.settlement().clone());
         let wall_ms = self.parts.wall.now_ms();
         let ahead_ms = self.state.skew(&metadata, wall_ms);
         if ahead_ms > self.parts.rules.max_drift_ms {

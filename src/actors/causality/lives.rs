@@ -37,7 +37,6 @@ impl Causality {
     /// Sets everything aside and begins a new life: what the others have, a join brings; what they do not have is written
     /// again when that is known. No dot is ever reused, since the new origin is new.
     pub(super) fn be_reborn(&mut self, why: &str) {
-        if std::env::var("DBG").is_ok() { eprintln!("{} REBORN {:?} {why} {:?}", self.parts.uptime.now(), self.state.origin(), self.state.covered()); }
         let random = self.parts.rng.next_u64();
         let origin = self.state.be_reborn(self.parts.wall.now_ms(), random);
         log::warn!("{why}; going on as {origin}, after a join from the others");
@@ -87,8 +86,10 @@ impl Causality {
     }
 
     fn collect(&mut self, wall_ms: u64) {
-        let holder = self.state.collect(&self.parts.rules.ends).err();
-        if std::env::var("DBG").is_ok() { eprintln!("{:?} {} {}", self.state.origin(), self.state.debug(), wall_ms); }
+        let holder = self
+            .state
+            .collect(self.parts.uptime.now(), &self.parts.rules.ends)
+            .err();
         let upto = self.state.collected();
         if upto > self.collected {
             self.collected = upto;

@@ -187,7 +187,6 @@ impl Causality {
     }
 
     fn install(&mut self, from: Address, writes: Vec<Write>) {
-        if std::env::var("DBG").is_ok() { eprintln!("{} JOINED {:?} from {from} {} {:?}", self.parts.uptime.now(), self.state.origin(), writes.len(), self.state.covered()); }
         let (keys, took) = (writes.len(), self.parts.uptime.now() - self.join_began);
         let relayed = writes.iter().filter(|w| w.dot().origin.address != from);
         let metrics = &self.parts.metrics;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{CausalState, Origin};
+use crate::core::Millis;
 use crate::core::agreement::Holder;
 use crate::core::aside::Present;
 use crate::core::clock::{Clock, Clocks};
@@ -19,8 +20,8 @@ use crate::core::write::{Content, Version, Write};
 pub struct EndRules {
     /// Memory of ended lives.
     pub ended: EndedLimits,
-    /// Tombstones younger than this, in milliseconds of hybrid time, stay. So a replica whose clock is behind by less
-    /// loses nothing that it writes after an isolated restart.
+    /// How long all must have agreed on a stamp before tombstones up to it go, in milliseconds. So a replica whose clock is behind by
+    /// less loses nothing that it writes after an isolated restart.
     pub margin_ms: u64,
 }
 
@@ -115,7 +116,6 @@ impl CausalState {
             .ended(self.origin.address, &roster, &self.covered);
         let mut markers = Vec::new();
         for (address, below) in ended {
-            if std::env::var("DBG").is_ok() { eprintln!("RETIRE {:?} {address} {below} {:?}", self.origin, self.covered); }
             let ends = |o: &Origin| o.address == address && o.incarnation < below;
             let mut finals = self.covered.clock().clone();
             finals.retain(ends);
@@ -313,39 +313,42 @@ impl CausalState {
         others.map_or(self.time, |others| others.min(self.time))
     }
 
-    pub fn debug(&mut self) -> String { let f = self.frontier(); let r = self.lives.roster(); format!("time {} newest {} collected {} frontier {} stable {:?}", self.time, self.newest_tombstone, self.collected(), f, self.reports.stable(self.origin.address, &r, f)) }
     /// Up to where tombstones are gone, or must go now.
     pub fn collected(&self) -> HlcTime {
         self.collected.as_ref().map_or(HlcTime::ZERO, |c| c.time)
     }
 
-    /// Raises the stamp up to which tombstones must go, as far as all members agree and there can be any.
+    /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
     ///
     /// # Errors
     /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(&mut self, rules: &EndRules) -> Result<(), Holder> {
-        let done = self.collected();
-        if self.newest_tombstone <= done {
+    pub fn collect(&mut self, now: Millis, rules: &EndRules) -> Result<(), Holder> {
+        if self.newest_tombstone <= self.collected() {
+            self.stable.clear();
             return Ok(());
         }
         let (own, roster, frontier) = (self.origin.address, self.lives.roster(), self.frontier());
         let stable = self.reports.stable(own, &roster, frontier)?;
-        let young = HlcTime {
-            ms: self.time.ms.saturating_sub(rules.margin_ms),
-            count: 0,
-        };
-        let upto = stable.min(young).min(self.newest_tombstone);
-        if upto > done {
+        if self.stable.back().is_none_or(|(_, last)| *last < stable) {
+            self.stable.push_back((now, stable));
+        }
+        let mut upto = HlcTime::ZERO;
+        while let Some((_, stable)) = self
+            .stable
+            .pop_front_if(|(at, _)| *at + rules.margin_ms <= now)
+        {
+            upto = stable.min(self.newest_tombstone);
+        }
+        if upto > self.collected() {
             self.collected = Some(Collected {
                 time: upto,
                 covered: self.covered.clone(),
             });
-            Ok(())
-        } else if stable < young {
-            Err(self.reports.holder(own, &roster, frontier))
-        } else {
-            Ok(())
         }
+        if stable < self.newest_tombstone {
+            return Err(self.reports.holder(own, &roster, frontier));
+        }
+        Ok(())
     }
 
     /// Lets go what need not be remembered of ended lives any more.

@@ -6,7 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Action, CLIENTS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
+use super::{Action, CLIENTS, FAR_MS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
 use crate::sim::network::Weather;
 
 /// Length of the part with faults, in milliseconds.
@@ -246,6 +246,7 @@ impl Draft {
             action: self.action(),
             lineage: self.lineage(),
             wait_s: self.wait(),
+            elsewhere_ms: None,
         };
         self.plan.operations.push(Timed { at_ms, what });
     }
@@ -281,6 +282,21 @@ impl Draft {
         waits.then(|| self.rng.random_range(1..8))
     }
 
+    /// In some plans, some clients come from another shard. Drawn from a source of its own: all the rest of a seed's
+    /// plan is what it was before there were any.
+    fn add_travellers(&mut self) {
+        let mut rng = ChaCha8Rng::seed_from_u64(!self.plan.seed);
+        if rng.random_bool(0.3) {
+            for request in &mut self.plan.operations {
+                if rng.random_bool(0.05) {
+                    let far = request.what.action == Action::Put && rng.random_bool(0.1);
+                    let ahead = if far { FAR_MS..2 * FAR_MS } else { 0..20_000 };
+                    request.what.elsewhere_ms = Some(rng.random_range(ahead));
+                }
+            }
+        }
+    }
+
     /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
     fn finish(mut self) -> Plan {
         for (at_ms, node) in std::mem::take(&mut self.bursts) {
@@ -298,6 +314,7 @@ impl Draft {
         }
         self.plan.faults.sort_by_key(|timed| timed.at_ms);
         self.plan.operations.sort_by_key(|timed| timed.at_ms);
+        self.add_travellers();
         self.plan
     }
 }

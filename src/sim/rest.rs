@@ -1,0 +1,103 @@
+//! What is judged once everything is as one: nobody says that there is more to come, a write is everywhere at once, and
+//! where its maker cannot bring it others do.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cluster::Cluster;
+use super::run::Violation;
+use crate::core::id::{Dot, Key};
+use crate::core::metadata::Metadata;
+use crate::core::write::Value;
+use crate::messages::causality::{Operation, Outcome};
+
+/// Longer than it takes every node to say to every other one how it is.
+const REST: Duration = Duration::from_millis(600);
+
+/// Within this a write is at every other node, on a fast network: no timer has a part in it (contract §3).
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// Within this a write is at a node that its maker cannot reach: others say in their heartbeats that they have it, and
+/// a lack that lasts for another one is fetched (design §4).
+const BY_OTHERS: Duration = Duration::from_millis(1_500);
+
+/// The key that is written; no client uses it.
+const KEY: &str = "at rest";
+
+/// What is wrong with a cluster whose nodes agree, where nobody asks for anything and all links are steady.
+pub(super) async fn judge(cluster: &Cluster) -> Vec<Violation> {
+    tokio::time::sleep(REST).await;
+    cluster.network.note_rest(REST);
+    let mut violations = Vec::new();
+    let mut note = |result: Result<(), (&str, String)>| {
+        if let Err((name, text)) = result {
+            let name = name.to_owned();
+            violations.push(Violation { name, text });
+        }
+    };
+    for node in 0..cluster.addresses.len() {
+        note(is_pushed(cluster, node).await);
+    }
+    let (first, last) = (cluster.addresses[0], cluster.addresses.len() - 1);
+    cluster.network.cut(first, cluster.addresses[last]);
+    cluster.network.cut(cluster.addresses[last], first);
+    note(is_relayed(cluster, 0, last).await);
+    violations
+}
+
+async fn is_pushed(cluster: &Cluster, node: usize) -> Result<(), (&'static str, String)> {
+    let dot = write(cluster, node).await?;
+    tokio::time::sleep(AT_ONCE).await;
+    for other in 0..cluster.addresses.len() {
+        if !has(cluster, other, &dot).await {
+            let ms = AT_ONCE.as_millis();
+            let text = format!("n{other} did not have {dot}, a write of n{node}, after {ms} ms");
+            return Err(("not pushed at once", text));
+        }
+    }
+    Ok(())
+}
+
+/// A write of the one node, from which nothing gets to the other.
+async fn is_relayed(
+    cluster: &Cluster,
+    maker: usize,
+    other: usize,
+) -> Result<(), (&'static str, String)> {
+    let dot = write(cluster, maker).await?;
+    let began = Instant::now();
+    while !has(cluster, other, &dot).await {
+        if began.elapsed() > BY_OTHERS {
+            let ms = BY_OTHERS.as_millis();
+            let text =
+                format!("n{other} did not have {dot} from others than n{maker} after {ms} ms");
+            return Err(("not relayed", text));
+        }
+        tokio::time::sleep(AT_ONCE).await;
+    }
+    Ok(())
+}
+
+async fn has(cluster: &Cluster, node: usize, dot: &Dot) -> bool {
+    let digest = cluster.digest(node).await;
+    digest.is_some_and(|digest| digest.covered.covers(dot))
+}
+
+async fn write(cluster: &Cluster, node: usize) -> Result<Dot, (&'static str, String)> {
+    let refused = |answer: String| {
+        (
+            "write refused at rest",
+            format!("n{node} answered {answer}"),
+        )
+    };
+    let put = Key::new(KEY).zip(Value::new(&format!("\"n{node}\"")));
+    let put = put.map(|(key, value)| Operation::Put { key, value });
+    let asked = put.zip(cluster.gateway(node));
+    let (put, gateway) = asked.ok_or_else(|| refused("nothing".to_owned()))?;
+    let answer = gateway.request(put, Metadata::default(), None).await;
+    match answer.map(|answer| answer.outcome) {
+        Some(Outcome::Created(seen) | Outcome::Replaced(seen)) => Ok(seen.version.dot),
+        other => Err(refused(format!("{other:?}"))),
+    }
+}
