@@ -112,6 +112,8 @@ families! {
     join_sessions: IntGauge("causet_join_sessions");
     /// Replicas in the view, this one included.
     members_up: IntGauge("causet_members_up");
+    /// Members that this replica has decided to forget, by reason.
+    members_forgotten: IntCounterVec("causet_members_forgotten_total", &["reason"]);
     /// Keys that exist.
     keys: IntGauge("causet_keys");
     /// Keys whose latest write is a delete.

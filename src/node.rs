@@ -258,6 +258,7 @@ impl Node {
             to_broadcaster: graph.to_broadcaster(),
             to_causality: graph.to_causality(),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
+            members_forgotten: metrics.members_forgotten.clone(),
         }));
         causality.run(Causality::new(CausalityParts {
             origin,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Context, Handler};
 
 use crate::core::id::Address;
-use crate::core::view::{Member, Removal};
+use crate::core::view::{ForgetMark, Heard, Member, Removal};
 use crate::core::wire::{Digest, HeartbeatAnswer, PushAnswer, PushRefusal};
 use crate::messages::causality::JoinEnded;
 use crate::messages::lifecycle::Halt;
@@ -58,6 +58,7 @@ impl std::fmt::Debug for BroadcasterParts {
 pub struct Broadcaster {
     links: BTreeMap<Address, LinkEdges>,
     removals: Arc<[Removal]>,
+    forgotten: Arc<[ForgetMark]>,
     last_digest: Option<Arc<Digest>>,
     parts: BroadcasterParts,
 }
@@ -68,6 +69,7 @@ impl Broadcaster {
         Self {
             links: BTreeMap::new(),
             removals: Arc::from([]),
+            forgotten: Arc::from([]),
             last_digest: None,
             parts,
         }
@@ -91,6 +93,7 @@ impl Broadcaster {
             link.heartbeat.tell(SendHeartbeat {
                 digest: digest.clone(),
                 removals: self.removals.clone(),
+                forgotten: self.forgotten.clone(),
             });
         }
     }
@@ -106,6 +109,7 @@ impl Handler<Mail<MembersChanged>> for Broadcaster {
     fn handle(&mut self, mail: Mail<MembersChanged>, _: &mut Context<Self>) {
         let changed = mail.open();
         self.removals = changed.removals.into();
+        self.forgotten = changed.forgotten.into();
         self.set_members(&changed.members);
     }
 }
@@ -152,12 +156,15 @@ impl Handler<Mail<TakeHeartbeat>> for Broadcaster {
 
     fn handle(&mut self, mail: Mail<TakeHeartbeat>, _: &mut Context<Self>) {
         let mut take = mail.open();
-        let from = take.heartbeat.digest.from;
-        self.parts.heard.tell(PeerHeard {
-            address: from.address,
-            incarnation: from.incarnation,
-            removals: std::mem::take(&mut take.heartbeat.removals),
-        });
+        let heartbeat = &mut take.heartbeat;
+        let from = heartbeat.digest.from;
+        let heard = Heard {
+            from,
+            removals: std::mem::take(&mut heartbeat.removals),
+            forgotten: std::mem::take(&mut heartbeat.forgotten),
+            roster: heartbeat.digest.roster.clone(),
+        };
+        self.parts.heard.tell(PeerHeard { heard });
         match self.links.get(&from.address) {
             Some(link) => link.take_heartbeat.tell(take),
             None => drop(take.reply.send(HeartbeatAnswer::Unknown)),

@@ -159,6 +159,7 @@ impl Causality {
         Digest {
             from: self.state.origin(),
             domain: self.state.domain(),
+            roster: Vec::new(),
             promise: self.state.promise(self.parts.wall.now_ms()),
             covered: self.state.covered().clone(),
             status: self.serving.status(),

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod parking;
 pub mod peer;
 pub mod repair;
+pub mod roster;
 pub mod serving;
 pub mod stamp;
 pub mod store;

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
 use super::id::{Domain, Incarnation, Origin};
+use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::view::Removal;
+use super::view::{ForgetMark, Removal};
 use super::write::Write;
 
 /// Protocol spoken here; also the `v1` in the routes.
@@ -77,6 +78,8 @@ pub struct Digest {
     pub from: Origin,
     /// The domain that `covered` belongs to.
     pub domain: Domain,
+    /// The configured members as it knows them, itself included, sorted by address.
+    pub roster: Vec<RosterEntry>,
     /// What it covers.
     pub covered: Coverage,
     /// All its later writes are stamped above this.
@@ -97,6 +100,8 @@ pub struct Heartbeat {
     pub digest: Digest,
     /// The removal marks that the sender knows.
     pub removals: Vec<Removal>,
+    /// The forget marks that the sender knows.
+    pub forgotten: Vec<ForgetMark>,
 }
 
 /// Answer to a [`Heartbeat`].
