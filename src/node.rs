@@ -245,6 +245,7 @@ impl Node {
             start_link: link_starter(links, graph.mail.links.clone()),
             heard: graph.to_view(),
             joined: graph.to_causality(),
+            metrics: metrics.clone(),
         }));
         view.run(View::new(ViewParts {
             address: settings.address,

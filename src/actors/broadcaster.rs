@@ -17,6 +17,7 @@ use crate::messages::peers::{
     Beat, FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
 };
 use crate::messages::view::{MembersChanged, PeerHeard};
+use crate::metrics::Metrics;
 
 /// The edges to one link.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct BroadcasterParts {
     pub heard: Edge<PeerHeard>,
     /// To `Causality`: a join could not even be begun.
     pub joined: Edge<JoinEnded>,
+    /// Where links count.
+    pub metrics: Metrics,
 }
 
 impl std::fmt::Debug for BroadcasterParts {
@@ -77,7 +80,14 @@ impl Broadcaster {
 
     fn set_members(&mut self, members: &[Member]) {
         let is_member = |address: &Address| members.iter().any(|m| m.address == *address);
-        self.links.retain(|address, _| is_member(address));
+        let metrics = &self.parts.metrics;
+        self.links.retain(|address, _| {
+            let stays = is_member(address);
+            if !stays {
+                metrics.drop_peer(&address.to_string());
+            }
+            stays
+        });
         for &Member { address, removed } in members {
             if !self.links.contains_key(&address) {
                 let link = (self.parts.start_link)(address);

@@ -22,6 +22,7 @@ use causet::messages::peers::{
     Beat, FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
 };
 use causet::messages::view::{MembersChanged, PeerHeard};
+use causet::metrics::Metrics;
 
 use crate::fixtures::{DOMAIN, address, batch, digest, dot, origin, write};
 use crate::support::{
@@ -41,6 +42,7 @@ struct Stage {
     links: Links,
     heard: Told<PeerHeard>,
     joined: Told<JoinEnded>,
+    metrics: Metrics,
 }
 
 impl Stage {
@@ -48,16 +50,19 @@ impl Stage {
         let links = Links::default();
         let (to_view, heard) = probe();
         let (to_causality, joined) = probe();
+        let metrics = Metrics::new();
         let parts = BroadcasterParts {
             start_link: start_probe(links.clone()),
             heard: to_view,
             joined: to_causality,
+            metrics: metrics.clone(),
         };
         Self {
             actor: Mailbox::of(Broadcaster::new(parts).start()),
             links,
             heard,
             joined,
+            metrics,
         }
     }
 
@@ -185,8 +190,16 @@ fn a_write_goes_to_every_link_in_the_order_of_writing() {
 fn links_are_started_for_new_members_and_ended_for_those_that_are_none_any_more() {
     in_virtual_time(async {
         let stage = Stage::with_members(&[1, 2]).await;
+        for n in [1, 2] {
+            let peer = address(n).to_string();
+            let gauge = &stage.metrics.link_state;
+            gauge.with_label_values(&[&peer]).set(2);
+        }
         stage.set_members(&[2, 3]).await;
         assert_eq!(stage.started_and_living(1), (1, 0));
+        let metrics = stage.metrics.to_text();
+        let is_shown = |n| metrics.contains(&address(n).to_string());
+        assert_eq!((is_shown(1), is_shown(2)), (false, true));
         assert_eq!(stage.started_and_living(2), (1, 1), "left as it is");
         assert_eq!(stage.started_and_living(3), (1, 1));
         stage.set_members(&[1, 2, 3]).await;
