@@ -16,7 +16,7 @@ use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::stamp::HlcTime;
 use crate::core::swim::is_plausible;
 
-/// Marks kept; beyond, those of the earliest time are dropped. Every heartbeat carries them all, at about 45 bytes each.
+/// Marks kept; beyond, those of the earliest time are dropped. Every heartbeat carries them all, at about 40 bytes each.
 pub const FORGET_MARKS_MAX: usize = 256;
 
 /// A decision to forget lives of one address.
