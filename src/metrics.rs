@@ -120,6 +120,26 @@ families! {
     keys: IntGauge("causet_keys");
     /// Keys whose latest write is a delete.
     tombstones: IntGauge("causet_tombstones");
+    /// Tombstones collected: all members had everything up to their stamps.
+    tombstones_collected: IntCounter("causet_tombstones_collected_total");
+    /// Seconds by which the stamp up to which all members have everything is behind the wall clock; -1 while tombstones wait for a member.
+    stable_age: IntGauge("causet_stable_age_seconds");
+    /// 1 for the member that holds tombstones back.
+    held_back_by: IntGaugeVec("causet_tombstones_held_back_by", &["member"]);
+    /// Ended lives whose last counters all members have agreed on, as this replica found out itself.
+    lives_retired: IntCounter("causet_lives_retired_total");
+    /// Final counters of ended lives remembered now.
+    lives_remembered: IntGauge("causet_lives_remembered");
+    /// Answers to metadata that named writes which are lost for ever.
+    lost_named: IntCounter("causet_answers_with_lost_writes_total");
+    /// Writes of this replica's earlier life that nobody else had, written again.
+    writes_reissued: IntCounter("causet_writes_reissued_total");
+    /// Of these, writes that were given up instead.
+    writes_lost: IntCounter("causet_writes_given_up_total");
+    /// Versions set aside since this replica was born again, until it is known what becomes of them.
+    writes_aside: IntGauge("causet_writes_set_aside");
+    /// The largest amount by which a peer's hybrid time was seen ahead of the wall clock here, in milliseconds.
+    clock_ahead: IntGaugeVec("causet_peer_clock_ahead_ms", &["peer"]);
     /// Bytes of keys, values and their metadata.
     store_bytes: IntGauge("causet_store_bytes");
     /// Messages from peers that could not be understood, by kind.

@@ -24,6 +24,8 @@ use crate::actors::store::{Store, StoreParts};
 use crate::actors::view::{View, ViewParts};
 use crate::config::{Replication, Settings};
 use crate::core::causal_buffer::BufferLimits;
+use crate::core::causality::EndRules;
+use crate::core::ended::EndedLimits;
 use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::join::JoinLimits;
 use crate::core::link::LinkRules;
@@ -162,6 +164,10 @@ impl Graph {
             probe_delete: self.to_store(),
             difference: self.to_store(),
             summary: self.to_store(),
+            collect: self.to_store(),
+            set_aside: self.to_store(),
+            keep_aside: self.to_store(),
+            settle_aside: self.to_store(),
             publish: self.to_broadcaster(),
             beat: self.to_broadcaster(),
             fetch: self.to_broadcaster(),
@@ -231,6 +237,7 @@ impl Node {
             bytes_max: limits.store_max_bytes,
             confirm: graph.to_causality(),
             filled: graph.to_causality(),
+            reissue: graph.to_causality(),
             metrics: metrics.clone(),
             uptime,
         }));
@@ -359,6 +366,13 @@ fn join_limits(replication: &Replication) -> JoinLimits {
     }
 }
 
+/// Final counters of ended lives that are remembered.
+const FINALS_MAX: usize = 4_096;
+/// For how long: a week.
+const FINALS_KEEP_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// Tombstones younger than this stay.
+const COLLECT_MARGIN_MS: u64 = 2_000;
+
 fn causality_rules(settings: &Settings) -> CausalityRules {
     let (replication, limits) = (&settings.replication, &settings.limits);
     CausalityRules {
@@ -372,6 +386,13 @@ fn causality_rules(settings: &Settings) -> CausalityRules {
         max_drift_ms: limits.max_drift_ms,
         heartbeat_ms: replication.heartbeat_ms,
         bootstrap_ms: replication.bootstrap_ms,
+        ends: EndRules {
+            ended: EndedLimits {
+                finals: FINALS_MAX,
+                keep_ms: FINALS_KEEP_MS,
+            },
+            margin_ms: COLLECT_MARGIN_MS,
+        },
     }
 }
 

@@ -155,6 +155,7 @@ impl Handler<Mail<FetchJoin>> for Broadcaster {
             Some(link) => link.fetch.tell(fetch),
             None => self.parts.joined.tell(JoinEnded {
                 from: fetch.from,
+                asker: fetch.request.from,
                 result: Err("it is no member any more".to_owned()),
             }),
         }

@@ -351,10 +351,12 @@ impl PeerLink {
         answer: Result<JoinAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
+        let asker = fetch.request().from;
         match self.peer.fetched(fetch, answer, self.now()) {
             Fetched::Ask(fetch) => self.ask_page(fetch, ctx),
             Fetched::Ended(result) => self.parts.edges.joined.tell(JoinEnded {
                 from: self.address(),
+                asker,
                 result: result.map_err(|error| error.to_string()),
             }),
         }

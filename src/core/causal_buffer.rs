@@ -134,6 +134,11 @@ impl CausalBuffer {
         self.bytes = writes().map(Write::weight).sum();
     }
 
+    /// How much may be parked.
+    pub fn limits(&self) -> BufferLimits {
+        self.limits
+    }
+
     /// Writes parked now.
     pub fn writes(&self) -> usize {
         self.writes

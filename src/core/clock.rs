@@ -219,6 +219,16 @@ impl Clocks {
         }
     }
 
+    /// Puts `clock` in the place of the domain's.
+    pub fn set(&mut self, domain: Domain, clock: Clock) {
+        match self.position(&domain) {
+            Ok(at) if clock.is_empty() => drop(self.0.remove(at)),
+            Ok(at) => self.0[at].1 = clock,
+            Err(_) if clock.is_empty() => {}
+            Err(at) => self.0.insert(at, (domain, clock)),
+        }
+    }
+
     /// The groups, sorted by domain.
     pub fn iter(&self) -> impl Iterator<Item = (&Domain, &Clock)> {
         self.0.iter().map(|(domain, clock)| (domain, clock))

@@ -72,6 +72,15 @@ impl Coverage {
         floor_of(&self.floors, address)
     }
 
+    /// The floors, without the clock.
+    #[must_use]
+    pub fn floors_alone(&self) -> Self {
+        Self {
+            clock: Clock::new(),
+            floors: self.floors.clone(),
+        }
+    }
+
     /// Whether this life is below the floor of its address.
     pub fn has_ended(&self, origin: &Origin) -> bool {
         origin.incarnation < self.floor(&origin.address)

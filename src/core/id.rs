@@ -140,6 +140,12 @@ impl Incarnation {
         Self((wall_ms << Self::RANDOM_BITS | low).max(1))
     }
 
+    /// The smallest life that is later.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// A life that is later than `self` and starts not before `wall_ms`.
     #[must_use]
     pub fn succeeding(self, wall_ms: u64, random: u64) -> Self {

@@ -11,7 +11,7 @@ use super::Millis;
 use super::coverage::Coverage;
 use super::id::Origin;
 use super::stamp::HlcTime;
-use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use super::write::Write;
 
 /// How much is kept for askers.
@@ -36,6 +36,8 @@ pub struct Cut {
     pub time: HlcTime,
     /// Winners that the asker lacks.
     pub writes: Vec<Write>,
+    /// What else it knew.
+    pub rest: JoinRest,
 }
 
 /// The answerer's sessions, one for each asker at most.
@@ -92,7 +94,7 @@ impl JoinSessions {
         let Some(page) = session.pages.get(request.page as usize).cloned() else {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         };
-        if page.last {
+        if page.rest.is_some() {
             self.by_asker.remove(&request.from);
         }
         JoinAnswer::Page(page)
@@ -134,7 +136,7 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
         covered: cut.covered.clone(),
         time: cut.time,
         writes: Vec::new(),
-        last: false,
+        rest: None,
     };
     let mut pages = vec![empty()];
     let mut bytes = 0;
@@ -150,7 +152,7 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
         }
     }
     if let Some(page) = pages.last_mut() {
-        page.last = true;
+        page.rest = Some(cut.rest);
     }
     pages
 }
@@ -189,12 +191,14 @@ impl Staging {
             covered: page.covered.clone(),
             time: page.time,
             writes: Vec::new(),
+            rest: JoinRest::default(),
         });
         if (joined.from, &joined.covered) != (page.from, &page.covered) {
             return Staged::Inconsistent;
         }
         joined.writes.extend(page.writes);
-        if page.last {
+        if let Some(rest) = page.rest {
+            joined.rest = rest;
             return Staged::Complete(joined);
         }
         self.joined = Some(joined);
@@ -231,6 +235,7 @@ mod tests {
             covered: Coverage::from_iter([(origin(1), writes)]),
             time: HlcTime::ZERO,
             writes: (1..=writes).map(|counter| write(1, counter)).collect(),
+            rest: JoinRest::default(),
         }
     }
 
@@ -271,7 +276,7 @@ mod tests {
         let mut sessions = JoinSessions::new(LIMITS);
         for asker in 1..=3 {
             let answer = sessions.answer(&request(asker, 1, 0), 0, || cut(1));
-            assert!(matches!(answer, JoinAnswer::Page(page) if page.last));
+            assert!(matches!(answer, JoinAnswer::Page(page) if page.rest.is_some()));
             assert!(sessions.is_empty());
         }
     }
@@ -293,6 +298,8 @@ mod tests {
     fn an_empty_difference_is_one_last_page() {
         let mut sessions = JoinSessions::new(LIMITS);
         let answer = sessions.answer(&request(1, 1, 0), 0, || cut(0));
-        assert!(matches!(answer, JoinAnswer::Page(page) if page.last && page.writes.is_empty()));
+        assert!(
+            matches!(answer, JoinAnswer::Page(page) if page.rest.is_some() && page.writes.is_empty())
+        );
     }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
+use super::ended::Ended;
 use super::id::{Domain, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
@@ -78,8 +79,6 @@ pub struct Digest {
     pub from: Origin,
     /// The domain that `covered` belongs to.
     pub domain: Domain,
-    /// The configured members as it knows them, itself included, sorted by address.
-    pub roster: Vec<RosterEntry>,
     /// What it covers.
     pub covered: Coverage,
     /// All its later writes are stamped above this.
@@ -91,6 +90,12 @@ pub struct Digest {
     pub pushing: bool,
     /// Whether the sender takes pushes from the receiver now.
     pub admits: bool,
+    /// The members and the lives of them that the sender knows.
+    pub roster: Vec<RosterEntry>,
+    /// Whether the sender has caught up in this life, or found nobody to catch up from.
+    pub bootstrapped: bool,
+    /// The sender has every write of every life that goes on, up to this stamp.
+    pub frontier: HlcTime,
 }
 
 /// Probe of a link and exchange of digests in one.
@@ -178,6 +183,8 @@ pub enum PushRefusal {
     OtherDomain,
     /// A later life of the sender is known.
     Superseded(Incarnation),
+    /// Tombstones that could outrank one of the writes are gone at the receiver; the sender has to join from it.
+    Late,
     /// The sender is no member that the receiver knows; it does now.
     Unknown,
     /// Too much waits there.
@@ -192,6 +199,7 @@ impl PushRefusal {
             Self::NotServing => "not_serving",
             Self::OtherDomain => "other_domain",
             Self::Superseded(_) => "superseded",
+            Self::Late => "late",
             Self::Unknown => "unknown",
             Self::Overloaded => "overloaded",
         }
@@ -229,6 +237,8 @@ pub enum JoinRefusal {
     NotServing,
     /// It is in another domain.
     OtherDomain,
+    /// The asker's life is over: a later one is known, or it is forgotten.
+    Superseded,
     /// It serves as many joins as it may.
     Busy,
     /// The session is over, or the page is none of it; a new join is needed.
@@ -246,8 +256,30 @@ pub struct JoinPage {
     pub time: HlcTime,
     /// Winners, tombstones included, whose dots the asker's clock does not cover.
     pub writes: Vec<Write>,
-    /// Whether this is the last page.
-    pub last: bool,
+    /// In the last page, and only there: what else the answerer knew at the cut.
+    pub rest: Option<JoinRest>,
+}
+
+/// What goes with a state difference besides the writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JoinRest {
+    /// Final counters and markers of ended lives.
+    pub ended: Ended,
+    /// The promises that the answerer has adopted: what is covered at the cut has all that is stamped lower.
+    pub promises: Vec<(Origin, HlcTime)>,
+    /// Up to where the answerer has collected tombstones, if it ever has.
+    pub collected: Option<Collected>,
+    /// No tombstone in the cut is stamped higher.
+    pub newest_tombstone: HlcTime,
+}
+
+/// A collection of tombstones. What is not covered and stamped at or below it can be judged only by who still had them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Tombstones up to this stamp are gone.
+    pub time: HlcTime,
+    /// What was covered then.
+    pub covered: Coverage,
 }
 
 impl JoinPage {
@@ -289,7 +321,7 @@ mod tests {
             covered: [(origin(1), 2)].into_iter().collect(),
             time: HlcTime::ZERO,
             writes: vec![write(1, 1), write(1, counter)],
-            last: true,
+            rest: Some(JoinRest::default()),
         };
         assert!(page(2).check().is_ok());
         assert!(page(3).check().is_err());

@@ -25,9 +25,9 @@ pub(super) enum Problem {
     KeyTooLong,
     #[error("Key is not valid UTF-8")]
     KeyNotUtf8,
-    /// With the metadata that covers the delete which this reports.
+    /// With the metadata that covers the delete which this reports, and the member that names what is lost.
     #[error("Key does not exist")]
-    NoSuchKey { metadata: String },
+    NoSuchKey { metadata: String, lost: String },
     #[error("Value is too large")]
     TooLarge { limit: usize },
     #[error("Request body did not arrive in time")]
@@ -99,7 +99,9 @@ impl Problem {
             | Self::NoValue { detail }
             | Self::BrokenOff { detail }
             | Self::BadPeerMessage { detail } => format!(r#","detail":{}"#, json_text(detail)),
-            Self::NoSuchKey { metadata } => format!(r#","causal-metadata":{metadata}"#),
+            Self::NoSuchKey { metadata, lost } => {
+                format!(r#","causal-metadata":{metadata}{lost}"#)
+            }
             Self::TooLarge { limit } => format!(r#","limit-bytes":{limit}"#),
             Self::Refused(Refusal::Unmet { missing }) => {
                 format!(r#","missing":{}"#, clocks_to_json(missing))

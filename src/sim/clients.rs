@@ -2,12 +2,13 @@
 //! written down for the checkers.
 
 use crate::checker::{self, Absence, OperationId};
-use crate::core::clock::{Clock, Clocks};
+use crate::core::clock::Clock;
+use crate::core::ended::Settlement;
 use crate::core::id::{Domain, Dot, Key};
 use crate::core::metadata::Metadata;
 use crate::core::write::{Content, Value};
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{self, Outcome, Seen};
+use crate::messages::causality::{self, Answer, Outcome, Seen};
 
 use super::plan::{Action, CLIENTS, Lineage, Request};
 
@@ -115,13 +116,19 @@ impl Clients {
     }
 
     /// Writes down what came of a request; `None` if no answer came.
-    pub fn answered(&mut self, sent: &Sent, outcome: Option<Outcome>, now_ms: u64) {
-        let Some(outcome) = outcome else {
+    pub fn answered(&mut self, sent: &Sent, answer: Option<Answer>, now_ms: u64) {
+        let Some(answer) = answer else {
             return;
         };
-        let metadata = outcome.metadata(sent.observed.metadata.clone());
-        let (recorded, seen) = recorded(outcome);
-        if !names_enough(&metadata, &sent.observed.metadata, seen.as_ref()) {
+        let (metadata, _lost) = answer.metadata(sent.observed.metadata.clone());
+        let (recorded, seen) = self.recorded(sent.key().as_str(), answer.outcome);
+        let settlement = &answer.settlement;
+        if !names_enough(
+            &metadata,
+            &sent.observed.metadata,
+            seen.as_ref(),
+            settlement,
+        ) {
             let text = || {
                 format!(
                     "operation {} was answered with {}",
@@ -144,6 +151,39 @@ impl Clients {
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
             self.handed_out.push(observed);
+        }
+    }
+
+    /// What the checkers are told, and what the client has seen by it.
+    fn recorded(&self, key: &str, outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
+        match outcome {
+            Outcome::Created(seen)
+            | Outcome::Replaced(seen)
+            | Outcome::Deleted(seen)
+            | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
+            Outcome::Found(seen) => {
+                let value = match &seen.version.content {
+                    Content::Value(value) => value.json().to_owned(),
+                    other @ (Content::Tombstone | Content::Ended { .. }) => format!("{other:?}"),
+                };
+                (checker::Outcome::Found { value }, Some(seen))
+            }
+            Outcome::Absent(seen) => {
+                let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
+                let absence = seen.as_ref().map_or_else(|| self.untold_absence(key), by);
+                (checker::Outcome::Absent(absence), seen)
+            }
+            Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
+        }
+    }
+
+    /// A key without any version was never written, or its tombstone was collected.
+    fn untold_absence(&self, key: &str) -> Absence {
+        let deletes = |o: &checker::Operation| o.key == key && o.action == checker::Action::Delete;
+        if self.operations.iter().any(deletes) {
+            Absence::Unnamed
+        } else {
+            Absence::Initial
         }
     }
 
@@ -175,18 +215,23 @@ impl Clients {
 }
 
 /// Whether `given` covers what was sent, and the version seen with all that it depends on (contract §2).
-fn names_enough(given: &Metadata, sent: &Metadata, seen: Option<&Seen>) -> bool {
-    let covers = |domain: &Domain, need: &Clock| {
+/// Markers stand in for the lives that the replica knew to be over.
+fn names_enough(
+    given: &Metadata,
+    sent: &Metadata,
+    seen: Option<&Seen>,
+    settlement: &Settlement,
+) -> bool {
+    let mut need = sent.clone();
+    if let Some(Seen { domain, version }) = seen {
+        need.observe(*domain, version);
+    }
+    settlement.settle(&mut need);
+    let covers = |(domain, need): (&Domain, &Clock)| {
         let has = given.clocks.get(domain);
         need.is_empty() || has.is_some_and(|has| !has.lacks_any(need))
     };
-    let covers_all = |clocks: &Clocks| clocks.iter().all(|(domain, need)| covers(domain, need));
-    covers_all(&sent.clocks)
-        && given.time >= sent.time
-        && seen.is_none_or(|Seen { domain, version }| {
-            let dot = Clock::from_iter([(version.dot.origin, version.dot.counter)]);
-            covers(domain, &dot) && covers_all(&version.deps) && given.time >= version.time
-        })
+    need.clocks.iter().all(covers) && given.time >= need.time
 }
 
 fn merged(one: &Observed, other: &Observed) -> Observed {
@@ -218,36 +263,13 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
     }
 }
 
-/// What the checkers are told, and what the client has seen by it.
-fn recorded(outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
-    match outcome {
-        Outcome::Created(seen)
-        | Outcome::Replaced(seen)
-        | Outcome::Deleted(seen)
-        | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
-        Outcome::Found(seen) => {
-            let value = match &seen.version.content {
-                Content::Value(value) => value.json().to_owned(),
-                Content::Tombstone => "a tombstone".to_owned(),
-            };
-            (checker::Outcome::Found { value }, Some(seen))
-        }
-        Outcome::Absent(seen) => {
-            let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
-            let absence = seen.as_ref().map_or(Absence::Initial, by);
-            (checker::Outcome::Absent(absence), seen)
-        }
-        Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
-    }
-}
-
 fn acknowledged(seen: &Seen) -> checker::Outcome {
     let identity = Some(seen.version.dot.to_string());
     checker::Outcome::Acknowledged { identity }
 }
 
 /// Asks a node, over a way that takes some time.
-pub async fn ask(gateway: Gateway, sent: &Sent) -> Option<Outcome> {
+pub async fn ask(gateway: Gateway, sent: &Sent) -> Option<Answer> {
     let (operation, metadata) = (sent.operation.clone(), sent.observed.metadata.clone());
     gateway.request(operation, metadata, sent.wait_ms).await
 }

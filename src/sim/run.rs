@@ -19,7 +19,7 @@ use crate::core::coverage::Coverage;
 use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
-use crate::messages::causality::{DigestReport, Operation, Outcome};
+use crate::messages::causality::{Answer, DigestReport, Operation, Outcome, Refusal};
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
@@ -171,17 +171,17 @@ impl Run {
             network.until_resumed(address).await;
             let Some(node) = network.node(address) else {
                 // Connection refused: nothing has happened.
-                let refused = Outcome::Refused(crate::messages::causality::Refusal::Stopping);
+                let refused = Answer::of(Outcome::Refused(Refusal::Stopping));
                 return clients
                     .borrow_mut()
                     .answered(&sent, Some(refused), now_ms());
             };
-            let outcome = ask(node.gateway().clone(), &sent).await;
-            if let Some(seen) = outcome.as_ref().and_then(Outcome::seen) {
+            let answer = ask(node.gateway().clone(), &sent).await;
+            if let Some(seen) = answer.as_ref().and_then(|answer| answer.outcome.seen()) {
                 watch.borrow_mut().learn(sent.key(), &seen.version);
             }
             network.until_resumed(address).await;
-            clients.borrow_mut().answered(&sent, outcome, now_ms());
+            clients.borrow_mut().answered(&sent, answer, now_ms());
         })
     }
 
@@ -262,25 +262,15 @@ impl Run {
         let Some(Some(mine)) = digests.get(node) else {
             return;
         };
-        for (origin, counter) in mine.covered.clock().iter() {
-            let others = digests
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != node);
-            let others = others.filter_map(|(_, digest)| digest.as_ref());
-            let ended = |digest: &DigestReport| digest.covered.has_ended(&origin);
-            let held = others.map(|d| {
-                if ended(d) {
-                    u64::MAX
-                } else {
-                    d.covered.get(&origin)
-                }
-            });
-            let held = held.max();
-            let lost = held.unwrap_or(0).saturating_add(1)..=counter;
-            self.lost
-                .extend(lost.map(|counter| Dot { origin, counter }));
-        }
+        let others = digests.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != node);
+        let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
+        let entries = mine.covered.clock().iter();
+        let counted = entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
+        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
+        let known = counted.chain(acknowledged.into_iter().map(|(_, dot)| dot));
+        let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
+        self.lost.extend(known.filter(only_here));
     }
 
     // --- the quiet ---
@@ -304,6 +294,12 @@ impl Run {
                 return;
             };
             if quiet.elapsed() > QUIET_AT_MOST {
+                if std::env::var("DBG").is_ok() {
+                    for text in self.cluster.metrics().iter().take(self.cluster.addresses.len()) {
+                        for l in text.lines().filter(|l| !l.starts_with('#') && (l.contains("tombstones") || l.contains("stable") || l.contains("aside"))) { eprintln!("{l}"); }
+                        eprintln!("--");
+                    }
+                }
                 return self.violation("no convergence", why);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -320,9 +316,22 @@ impl Run {
             digests.push(digest);
         }
         let first = &digests[0];
-        let same = |d: &DigestReport| (&d.covered, d.summary) == (&first.covered, first.summary);
+        // Of a clock that is too far behind no notice is taken, and it takes none: tombstones wait there for the next write.
+        let wait = self.cluster.clocks_drift();
+        let tombstones = |d: &DigestReport| if wait { 0 } else { d.summary.tombstones };
+        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash, tombstones(d));
+        let same = |d: &DigestReport| d.covered == first.covered && values(d) == values(first);
         if let Some(other) = digests.iter().position(|digest| !same(digest)) {
-            return Some(format!("n0 has {first:?}, n{other} {:?}", digests[other]));
+            let (one, other_one) = (values(first), values(&digests[other]));
+            let (covered, theirs) = (&first.covered, &digests[other].covered);
+            return Some(if covered == theirs {
+                format!("n0 has keys, hash, tombstones {one:?}, n{other} {other_one:?}")
+            } else {
+                format!("n0 covers {covered:?}, n{other} {theirs:?}")
+            });
+        }
+        if tombstones(first) > 0 {
+            return Some(format!("{} tombstones are left", first.summary.tombstones));
         }
         for node in 0..self.cluster.addresses.len() {
             let view = self.cluster.gateway(node)?.read_view().await;
@@ -357,8 +366,7 @@ impl Run {
 
     async fn judge(mut self) -> Verdict {
         let final_states = self.final_states().await;
-        let covered = self.cluster.digest(0).await.map(|digest| digest.covered);
-        let covered = covered.unwrap_or_default();
+        let digest = self.cluster.digest(0).await;
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
         self.violations.extend(self.network.violation());
@@ -366,8 +374,11 @@ impl Run {
         if let Some(text) = thin {
             self.violation("metadata names too little", text);
         }
-        let forgiven = self.judge_losses(&covered);
-        self.judge_metadata(&covered);
+        let mut forgiven = BTreeSet::new();
+        if let Some(had) = digest {
+            forgiven = self.judge_losses(&had);
+            self.judge_metadata(&had.covered);
+        }
         self.judge_metadata_size();
         let history = History {
             operations: self.clients.borrow().operations().to_vec(),
@@ -410,12 +421,12 @@ impl Run {
         let key = Key::new(key)?;
         let gateway = self.cluster.gateway(node)?;
         let read = gateway.request(Operation::Get { key }, Metadata::default(), None);
-        match read.await? {
+        match read.await?.outcome {
             Outcome::Found(seen) => match &seen.version.content {
                 Content::Value(value) => Some(Held::Value(value.json().to_owned())),
-                Content::Tombstone => None,
+                Content::Tombstone | Content::Ended { .. } => None,
             },
-            Outcome::Absent(None) => Some(Held::Absent(Absence::Initial)),
+            Outcome::Absent(None) => Some(Held::Absent(Absence::Unnamed)),
             Outcome::Absent(Some(seen)) => {
                 let by = seen.version.dot.to_string();
                 Some(Held::Absent(Absence::By(by)))
@@ -425,11 +436,11 @@ impl Run {
     }
 
     /// Every acknowledged write is covered, or was lost with the memory of all that had it; those are returned.
-    fn judge_losses(&mut self, covered: &Coverage) -> BTreeSet<checker::OperationId> {
+    fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         for (operation, dot) in acknowledged {
-            if covered.covers(&dot) {
+            if had.has(&dot) {
                 continue;
             }
             forgiven.insert(operation);

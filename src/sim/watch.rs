@@ -15,7 +15,7 @@ use crate::core::clock::Clock;
 use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::{Cut, Staged, Staging};
-use crate::core::stamp::Stamp;
+use crate::core::stamp::{HlcTime, Stamp};
 use crate::core::wire::{self, JoinAnswer, JoinRequest};
 use crate::core::write::Version;
 use crate::transport::Call;
@@ -69,11 +69,19 @@ impl Watch {
             self.look_at_winner(cut, &write.version);
             winners.insert(&write.key, write.version.stamp());
         }
-        let stale = |key: &Key, stamp: &Stamp| winners.get(key).is_none_or(|held| held < stamp);
-        let covered = self
-            .written
-            .iter()
-            .filter(|(dot, _)| cut.covered.covers(dot));
+        let collected = cut.rest.collected.as_ref();
+        let collected = collected.map_or(HlcTime::ZERO, |collected| collected.time);
+        // A key without any version was perhaps deleted, and its tombstone collected.
+        let stale = |key: &Key, stamp: &Stamp| match winners.get(key) {
+            Some(held) => held < stamp,
+            None => stamp.time > collected,
+        };
+        // Of a life that is over, what goes beyond the counter that was agreed on is lost, and nobody has it.
+        let ended = &cut.rest.ended;
+        let had = |dot: &Dot| {
+            cut.covered.clock().covers(dot) || ended.counter(&dot.origin) >= Some(dot.counter)
+        };
+        let covered = self.written.iter().filter(|(dot, _)| had(dot));
         let mut missing = covered.filter(|(_, (key, stamp))| stale(key, stamp));
         if let Some((dot, (key, _))) = missing.next() {
             let text = format!(

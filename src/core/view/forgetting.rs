@@ -121,7 +121,7 @@ impl Membership {
     /// Whether it is a member for clocks and deletes to wait for: named by `VIEW`, here or elsewhere, or met; and not
     /// forgotten, unless it is up.
     pub(super) fn belongs(&self, address: Address, peer: &Peer) -> bool {
-        peer.is_lasting() && (peer.up || !self.forgotten.covers(address, peer.incarnation))
+        peer.is_member() && (peer.up || !self.forgotten.covers(address, peer.incarnation))
     }
 
     fn make_mark(&mut self, address: Address, reason: ForgetReason, wall: u64) {
@@ -194,7 +194,7 @@ impl Membership {
             self.announce_to(address, now);
         }
         if let Some(peer) = self.peers.get_mut(&address).filter(|_| !gone) {
-            peer.make_lasting();
+            peer.make_member();
         }
     }
 
@@ -221,7 +221,7 @@ impl Membership {
         } = self;
         peers.retain(|address, peer| {
             let forgotten = forgotten.covers(*address, peer.incarnation);
-            peer.is_up_or_awaited() || peer.is_lasting() && !forgotten
+            peer.is_up_or_awaited() || peer.is_member() && !forgotten
         });
         if self.swim.members().count() >= self.parameters.members_max {
             let members = self.swim.members();

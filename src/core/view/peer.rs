@@ -63,6 +63,11 @@ impl Peer {
         Self::new(false, None, Standing::Out)
     }
 
+    /// Whether it belongs: named by `VIEW`, here or at a peer, or met. An added one that nobody has met may be a mistake.
+    pub(super) fn is_member(&self) -> bool {
+        self.named || self.incarnation != Incarnation::UNKNOWN
+    }
+
     /// Keeps it in the view until then, though it is not up.
     pub(super) fn await_until(&mut self, until: Millis) {
         self.awaited_until = Some(until);
@@ -79,7 +84,7 @@ impl Peer {
     }
 
     /// Makes it a member even if it is never met.
-    pub(super) fn make_lasting(&mut self) {
+    pub(super) fn make_member(&mut self) {
         self.named = true;
     }
 
@@ -115,11 +120,6 @@ impl Peer {
     /// Since when it is down; `None` if it is up, or may still come.
     pub(super) fn down_since(&self) -> Option<Millis> {
         self.down_since.filter(|_| self.awaited_until.is_none())
-    }
-
-    /// Whether it is a member for good: named by `VIEW` or met. Another one was added, and nobody ever answered there.
-    pub(super) fn is_lasting(&self) -> bool {
-        self.named || self.incarnation != Incarnation::UNKNOWN
     }
 
     /// Whether there is reason to keep it whoever it is.
