@@ -194,6 +194,7 @@ impl Metrics {
         drop_series(&self.outbox_overflows, peer);
         drop_series(&self.pushes, peer);
         drop_series(&self.link_state, peer);
+        drop_series(&self.clock_ahead, peer);
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.
@@ -239,6 +240,7 @@ mod tests {
         let (gone, stays) = ("10.10.0.3:8090", "10.10.0.4:8090");
         for peer in [gone, stays] {
             metrics.link_state.with_label_values(&[peer]).set(1);
+            metrics.clock_ahead.with_label_values(&[peer]).set(1);
             metrics.outbox_writes.with_label_values(&[peer]).set(1);
             metrics.outbox_overflows.with_label_values(&[peer]).inc();
             for result in ["admitted", "failed"] {
@@ -246,9 +248,9 @@ mod tests {
             }
         }
         let series = |peer: &str| metrics.to_text().matches(peer).count();
-        assert_eq!((series(gone), series(stays)), (5, 5));
+        assert_eq!((series(gone), series(stays)), (6, 6));
         metrics.drop_peer(gone);
-        assert_eq!((series(gone), series(stays)), (0, 5));
+        assert_eq!((series(gone), series(stays)), (0, 6));
     }
 
     #[test]
