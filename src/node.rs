@@ -252,6 +252,7 @@ impl Node {
             start_link: link_starter(links, graph.mail.links.clone()),
             heard: graph.to_view(),
             joined: graph.to_causality(),
+            metrics: metrics.clone(),
         }));
         view.run(View::new(ViewParts {
             address: settings.address,
@@ -265,6 +266,7 @@ impl Node {
             to_broadcaster: graph.to_broadcaster(),
             to_causality: graph.to_causality(),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
+            members_forgotten: metrics.members_forgotten.clone(),
         }));
         causality.run(Causality::new(CausalityParts {
             origin,

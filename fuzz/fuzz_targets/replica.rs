@@ -266,6 +266,7 @@ impl Replica {
         assert_understood(&Heartbeat {
             digest: self.digest(),
             removals: Vec::new(),
+            forgotten: Vec::new(),
         });
     }
 
@@ -279,6 +280,7 @@ impl Replica {
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
+            roster: Vec::new(),
             clock: self.state.clock().clone(),
             promise: self.state.time(),
             status: Status::Serving,

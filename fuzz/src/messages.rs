@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
+use causet::core::clock::Clock;
 use causet::core::id::{Dot, Origin};
+use causet::core::roster::RosterEntry;
 use causet::core::swim::Identity;
-use causet::core::view::Removal;
+use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
     Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal, JoinRequest,
     PushAnswer, PushRefusal, Status,
@@ -101,6 +103,7 @@ pub struct AnyDigest {
     domain: AnyDomain,
     clock: AnyClock,
     promise: AnyTime,
+    roster: Vec<AnyEntry>,
     status: u8,
     pushing: bool,
     admits: bool,
@@ -111,7 +114,8 @@ impl From<AnyDigest> for Digest {
         Self {
             from: digest.from.into(),
             domain: digest.domain.into(),
-            clock: digest.clock.into(),
+            roster: digest.roster.into_iter().map(Into::into).collect(),
+            covered: Clock::from(digest.clock).into(),
             promise: digest.promise.into(),
             status: match digest.status % 8 {
                 0 => Status::Starting,
@@ -144,9 +148,66 @@ impl From<AnyRemoval> for Removal {
 }
 
 #[derive(Arbitrary, Debug, Clone)]
+pub struct AnyMark {
+    about: AnyOrigin,
+    time: AnyTime,
+    maker: AnyOrigin,
+    up: u16,
+}
+
+impl From<AnyMark> for ForgetMark {
+    fn from(mark: AnyMark) -> Self {
+        Self {
+            address: mark.about.address(),
+            incarnation: mark.about.life(),
+            time: mark.time.into(),
+            maker: mark.maker.into(),
+            up: mark.up,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyEntry {
+    about: AnyOrigin,
+    forgotten: bool,
+}
+
+impl From<AnyEntry> for RosterEntry {
+    fn from(entry: AnyEntry) -> Self {
+        Self {
+            address: entry.about.address(),
+            life: entry.about.life(),
+            forgotten: entry.forgotten,
+        }
+    }
+}
+
+/// What a heartbeat says about members.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyHeard {
+    from: AnyOrigin,
+    removals: Vec<AnyRemoval>,
+    forgotten: Vec<AnyMark>,
+    roster: Vec<AnyEntry>,
+}
+
+impl From<AnyHeard> for Heard {
+    fn from(heard: AnyHeard) -> Self {
+        Self {
+            from: heard.from.into(),
+            removals: heard.removals.into_iter().map(Into::into).collect(),
+            forgotten: heard.forgotten.into_iter().map(Into::into).collect(),
+            roster: heard.roster.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
 pub struct AnyHeartbeat {
     digest: AnyDigest,
     removals: Vec<AnyRemoval>,
+    forgotten: Vec<AnyMark>,
 }
 
 impl From<AnyHeartbeat> for Heartbeat {
@@ -154,6 +215,7 @@ impl From<AnyHeartbeat> for Heartbeat {
         Self {
             digest: heartbeat.digest.into(),
             removals: heartbeat.removals.into_iter().map(Into::into).collect(),
+            forgotten: heartbeat.forgotten.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -209,7 +271,7 @@ impl From<AnyJoinRequest> for JoinRequest {
         Self {
             from: request.from.into(),
             domain: request.domain.into(),
-            clock: request.clock.into(),
+            covered: Clock::from(request.clock).into(),
             session: u64::from(request.session % 4),
             page: u32::from(request.page % 4),
         }
@@ -230,25 +292,24 @@ pub struct AnyPage {
 impl From<AnyPage> for JoinPage {
     fn from(page: AnyPage) -> Self {
         let writes = page.writes.into_iter().map(|(o, write)| write.of(o.into()));
-        let mut page_sent = Self {
-            from: page.from.into(),
-            clock: page.clock.into(),
-            time: page.time.into(),
-            writes: writes.collect(),
-            last: page.last,
-        };
+        let writes: Vec<Write> = writes.collect();
+        let mut clock = Clock::from(page.clock);
         if page.honest {
-            for write in &page_sent.writes {
-                page_sent
-                    .clock
-                    .raise(write.dot().origin, write.dot().counter);
+            for write in &writes {
+                clock.raise(write.dot().origin, write.dot().counter);
                 let own = causet::core::id::Domain::UNSHARDED;
                 if let Some(deps) = write.version.deps.get(&own) {
-                    page_sent.clock.merge(deps);
+                    clock.merge(deps);
                 }
             }
         }
-        page_sent
+        Self {
+            from: page.from.into(),
+            covered: clock.into(),
+            time: page.time.into(),
+            writes,
+            last: page.last,
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub enum Answered {
     /// The peer has answered in its present life.
     Digest {
         /// What it says of itself.
-        digest: Digest,
+        digest: Box<Digest>,
         /// What that has changed about the link. After an outage what waited was given up.
         change: Change,
         /// Whether the link may be used for a join now.
@@ -225,7 +225,7 @@ impl Peer {
                 self.admits = digest.admits;
                 self.dropped = self.dropped.filter(|dot| !digest.covered.covers(dot));
                 Answered::Digest {
-                    digest,
+                    digest: Box::new(digest),
                     change,
                     may_join: self.may_join(now),
                 }

@@ -154,6 +154,7 @@ mod tests {
         Digest {
             from: origin(1),
             domain: Domain::UNSHARDED,
+            roster: Vec::new(),
             covered: coverage(entries),
             promise: HlcTime::ZERO,
             status: Status::Serving,

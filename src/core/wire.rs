@@ -11,7 +11,7 @@ use super::ended::Ended;
 use super::id::{Domain, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::view::Removal;
+use super::view::{ForgetMark, Removal};
 use super::write::Write;
 
 /// Protocol spoken here; also the `v1` in the routes.
@@ -105,6 +105,8 @@ pub struct Heartbeat {
     pub digest: Digest,
     /// The removal marks that the sender knows.
     pub removals: Vec<Removal>,
+    /// The forget marks that the sender knows.
+    pub forgotten: Vec<ForgetMark>,
 }
 
 /// Answer to a [`Heartbeat`].

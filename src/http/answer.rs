@@ -40,8 +40,10 @@ pub(super) enum Problem {
     NotInView,
     #[error("View has as many replicas as it may have")]
     ViewIsFull,
-    #[error("Forgetting a replica is not available in this version")]
-    CannotForget,
+    #[error("forget is malformed")]
+    BadForget,
+    #[error("Replica was itself forgotten; try again later")]
+    NoSay,
     #[error("Peer message is not understood")]
     BadPeerMessage { detail: String },
     #[error("Replica is stopping or has failed")]
@@ -78,12 +80,14 @@ impl Problem {
             | Self::KeyNotUtf8
             | Self::BrokenOff { .. }
             | Self::BadAddress
+            | Self::BadForget
             | Self::BadPeerMessage { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::CannotForget => StatusCode::NOT_IMPLEMENTED,
             Self::Refused(Refusal::StoreFull) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ViewIsFull | Self::Gone | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ViewIsFull | Self::NoSay | Self::Gone | Self::Refused(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

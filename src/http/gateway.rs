@@ -170,7 +170,12 @@ impl Gateway {
 
     /// Asks for a replica to be taken out of the view; `None` as for [`Gateway::read_view`].
     pub async fn remove(&self, address: Address) -> Option<RemoveOutcome> {
-        self.remove_replica(address).await.ok()
+        self.remove_replica(address, false).await.ok()
+    }
+
+    /// Asks for a replica to be forgotten; `None` as for [`Gateway::read_view`].
+    pub async fn forget(&self, address: Address) -> Option<RemoveOutcome> {
+        self.remove_replica(address, true).await.ok()
     }
 
     pub(super) async fn add_replica(&self, address: Address) -> Result<AddOutcome, Problem> {
@@ -179,10 +184,17 @@ impl Gateway {
             .await?)
     }
 
-    pub(super) async fn remove_replica(&self, address: Address) -> Result<RemoveOutcome, Problem> {
-        Ok(self
-            .ask(&self.edges.remove, |reply| RemoveReplica { address, reply })
-            .await?)
+    pub(super) async fn remove_replica(
+        &self,
+        address: Address,
+        forget: bool,
+    ) -> Result<RemoveOutcome, Problem> {
+        let remove = |reply| RemoveReplica {
+            address,
+            forget,
+            reply,
+        };
+        Ok(self.ask(&self.edges.remove, remove).await?)
     }
 
     pub(super) async fn status(&self) -> Result<Status, Problem> {

@@ -107,6 +107,7 @@ pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
         from,
         domain: DOMAIN,
+        roster: Vec::new(),
         covered: clock.into(),
         promise: HlcTime::ZERO,
         status: Status::Serving,

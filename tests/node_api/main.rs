@@ -24,6 +24,7 @@ mod cuts;
 mod deferral;
 mod dependencies;
 mod errors;
+mod forgetting;
 mod keys;
 mod limits;
 mod membership;

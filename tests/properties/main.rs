@@ -4,6 +4,7 @@
 
 mod clocks;
 mod cluster;
+mod forgetting;
 mod histories;
 mod link;
 mod metadata;

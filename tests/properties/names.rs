@@ -6,6 +6,7 @@ use causet::core::clock::{Clock, Clocks};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
+use causet::core::view::ForgetMark;
 use causet::core::write::{Content, Value, Version, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,6 +74,17 @@ pub(crate) fn any_clocks() -> impl Strategy<Value = Clocks> {
 
 pub(crate) fn any_time() -> impl Strategy<Value = HlcTime> {
     (1_u64..1 << 50, any::<u32>()).prop_map(|(ms, count)| HlcTime { ms, count })
+}
+
+/// Times and numbers of members from small sets, so that marks tie.
+pub(crate) fn any_mark() -> impl Strategy<Value = ForgetMark> {
+    (any_origin(), any_origin(), 1_u64..6, 1_u16..4).prop_map(|(whom, maker, ms, up)| ForgetMark {
+        address: whom.address,
+        incarnation: whom.incarnation,
+        time: HlcTime { ms, count: 0 },
+        maker,
+        up,
+    })
 }
 
 pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {

@@ -8,9 +8,10 @@ use causet::core::clock::{Clock, Clocks};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
+use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
-use causet::core::view::Removal;
+use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
     self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest, PushAnswer,
     Status,
@@ -26,7 +27,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
-    address, any_clock, any_domain, any_metadata, any_origin, any_time, any_write, life,
+    address, any_clock, any_domain, any_mark, any_metadata, any_origin, any_time, any_write, life,
 };
 
 /// What is taken prints back to the same text.
@@ -60,6 +61,8 @@ fn every_message(bytes: &[u8]) -> Result<(), TestCaseError> {
     passes_on::<Clock>(bytes)?;
     passes_on::<Clocks>(bytes)?;
     passes_on::<Removal>(bytes)?;
+    passes_on::<ForgetMark>(bytes)?;
+    passes_on::<RosterEntry>(bytes)?;
     if let Ok(batch) = wire::decode::<Batch>(bytes) {
         let _ = batch.check();
     }
@@ -87,12 +90,22 @@ fn any_damage() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
     vec(any::<(Index, u8, u8)>(), 1..4)
 }
 
+fn any_entry() -> impl Strategy<Value = RosterEntry> {
+    (any_origin(), any::<bool>()).prop_map(|(origin, forgotten)| RosterEntry {
+        address: origin.address,
+        life: origin.incarnation,
+        forgotten,
+    })
+}
+
 fn any_digest() -> impl Strategy<Value = Digest> {
     let flags = any::<(bool, bool)>();
-    (any_origin(), any_domain(), any_clock(), any_time(), flags).prop_map(
-        |(from, domain, clock, promise, (pushing, admits))| Digest {
+    let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
+    (about, any_clock(), any_time(), flags).prop_map(
+        |((from, domain, roster), clock, promise, (pushing, admits))| Digest {
             from,
             domain,
+            roster,
             covered: clock.into(),
             promise,
             status: Status::Serving,
@@ -104,9 +117,11 @@ fn any_digest() -> impl Strategy<Value = Digest> {
 
 /// The bytes of some message between replicas.
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
-    let heartbeat = any_digest().prop_map(|digest| Heartbeat {
+    let heartbeat = (any_digest(), vec(any_mark(), 0..4));
+    let heartbeat = heartbeat.prop_map(|(digest, forgotten)| Heartbeat {
         digest,
         removals: Vec::new(),
+        forgotten,
     });
     let batch = (any_origin(), any_domain(), vec(any_write(), 1..3));
     let batch = batch.prop_map(|(from, domain, writes)| Batch {

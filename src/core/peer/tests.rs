@@ -27,6 +27,7 @@ fn digest(covered: u64) -> Digest {
     Digest {
         from: origin(1),
         domain: UNSHARDED,
+        roster: Vec::new(),
         covered: Coverage::from_iter([(origin(9), covered)]),
         promise: HlcTime::ZERO,
         status: Status::Serving,

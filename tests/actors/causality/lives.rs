@@ -58,7 +58,9 @@ fn a_later_life_that_the_view_knows_leads_to_a_new_one() {
             stage.actor.tell(ViewChanged {
                 view: vec![address(9)],
                 removed: false,
+                members: vec![address(9)],
                 incarnations: vec![(address(9), reborn(9).incarnation)],
+                forgotten: Vec::new(),
             });
         };
         let (stage, renewed) = superseded(hear).await;
@@ -79,7 +81,9 @@ fn the_gauges_of_the_buffer_follow_what_a_new_life_of_a_peer_drops() {
         stage.actor.tell(ViewChanged {
             view: vec![address(9)],
             removed: false,
+            members: vec![address(2), address(9)],
             incarnations: vec![(address(2), reborn(2).incarnation)],
+            forgotten: Vec::new(),
         });
         stage.status().await;
         assert_eq!(stage.metrics.buffer_writes.get(), 0);

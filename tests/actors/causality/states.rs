@@ -28,7 +28,9 @@ fn view_changed(removed: bool) -> ViewChanged {
     ViewChanged {
         view: vec![address(9)],
         removed,
+        members: vec![address(9)],
         incarnations: vec![(address(9), origin(9).incarnation)],
+        forgotten: Vec::new(),
     }
 }
 
