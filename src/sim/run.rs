@@ -200,6 +200,7 @@ impl Run {
             Fault::ClockJump(node, by_ms) => self.cluster.jump_clock(node, by_ms),
             Fault::Remove(asked, target) => self.operator(asked, target, false).await,
             Fault::Add(asked, target) => self.operator(asked, target, true).await,
+            Fault::Forget(asked, target) => self.forget(asked, target).await,
             Fault::CutNextJoin => self.network.cut_next_join(),
         }
     }
@@ -225,6 +226,12 @@ impl Run {
             let _ = gateway.add(target).await;
         } else {
             let _ = gateway.remove(target).await;
+        }
+    }
+
+    async fn forget(&self, asked: usize, target: usize) {
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            let _ = gateway.forget(self.cluster.addresses[target]).await;
         }
     }
 
