@@ -12,7 +12,7 @@ use super::asking::Asking;
 use super::clients::{Clients, Named, key_name};
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
-use super::plan::{Fault, Plan, Request, Timed};
+use super::plan::{Fault, Kind, Plan, Request, Timed};
 use super::rest;
 use super::samples::{counted, family, samples};
 use super::watch::{self, Watch};
@@ -84,6 +84,31 @@ struct Run {
     violations: Vec<Violation>,
 }
 
+/// A replica that is born again writes its deletes again, under names that no client was told: those become absence by whatever
+/// cause.
+fn rename_deletes(operations: &mut [checker::Operation], states: &mut [FinalState]) {
+    let named = |outcome: &checker::Outcome| match outcome {
+        checker::Outcome::Acknowledged { identity } => identity.clone(),
+        _ => None,
+    };
+    let told: BTreeSet<String> = operations.iter().filter_map(|o| named(&o.outcome)).collect();
+    let unnamed = |absence: &mut Absence| {
+        if matches!(absence, Absence::By(name) if !told.contains(name)) {
+            *absence = Absence::Unnamed;
+        }
+    };
+    for operation in operations {
+        if let checker::Outcome::Absent(absence) = &mut operation.outcome {
+            unnamed(absence);
+        }
+    }
+    for held in states.iter_mut().flat_map(|state| state.held.values_mut()) {
+        if let Held::Absent(absence) = held {
+            unnamed(absence);
+        }
+    }
+}
+
 enum Step {
     Start(usize),
     Fault(Fault),
@@ -95,6 +120,9 @@ impl Run {
         let cluster = Cluster::new(&plan.shape, plan.seed);
         let network = cluster.network.clone();
         network.set_weather(plan.weather);
+        if plan.kinds.contains(&Kind::Forget) || plan.kinds.contains(&Kind::LongAbsence) {
+            network.expect_strangers();
+        }
         Self {
             plan,
             began: Instant::now(),
@@ -370,7 +398,7 @@ impl Run {
     // --- the judgement ---
 
     async fn judge(mut self) -> Verdict {
-        let final_states = self.final_states().await;
+        let mut final_states = self.final_states().await;
         let digest = self.cluster.digest(0).await;
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
@@ -383,8 +411,10 @@ impl Run {
             self.judge_metadata(&had.covered);
         }
         self.judge_metadata_size();
+        let mut operations = self.clients.borrow().operations().to_vec();
+        rename_deletes(&mut operations, &mut final_states);
         let history = History {
-            operations: self.clients.borrow().operations().to_vec(),
+            operations,
             final_states,
             forgiven,
         };
