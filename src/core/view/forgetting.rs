@@ -109,9 +109,11 @@ impl Membership {
         self.forgotten.covers(self.own, self.incarnation(self.own))
     }
 
-    /// The members that are down and not forgotten, and since when.
+    /// The members that are down and not forgotten, and since when. Those that were never met do not count: it may be this
+    /// node that is cut off, and has nothing of what they have agreed on.
     fn down(&self) -> impl Iterator<Item = (Millis, Address)> {
         let members = self.peers.iter();
+        let members = members.filter(|(_, peer)| peer.incarnation != Incarnation::UNKNOWN);
         members.filter_map(|(address, peer)| {
             let since = peer.down_since()?;
             self.belongs(*address, peer).then_some((since, *address))
