@@ -111,6 +111,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
             status: Status::Serving,
             pushing,
             admits,
+            bootstrapped: admits,
         },
     )
 }

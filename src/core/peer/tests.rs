@@ -33,6 +33,7 @@ fn digest(covered: u64) -> Digest {
         status: Status::Serving,
         pushing: true,
         admits: true,
+        bootstrapped: true,
     }
 }
 
