@@ -96,6 +96,7 @@ impl Run {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let told: Vec<Named> = self.clients.borrow().named().to_vec();
+        let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
             if had.has(&dot) {
@@ -107,11 +108,12 @@ impl Run {
                 }
                 continue;
             }
-            if told.is_some() || self.lost.contains_key(&dot) {
+            // What could not be told from a deleted value was given up, and is told to be lost from then on.
+            if told.is_some() || given_up || self.lost.contains_key(&dot) {
                 forgiven.insert(operation);
             }
             let ended_here = dot.origin == had.origin || self.crashed.contains(&dot.origin);
-            if ended_here && !self.lost.contains_key(&dot) {
+            if ended_here && !given_up && !self.lost.contains_key(&dot) {
                 let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
                 self.violation("lost write", text);
             }
