@@ -160,6 +160,8 @@ mod tests {
             status: Status::Serving,
             pushing,
             admits: true,
+            bootstrapped: true,
+            frontier: HlcTime::ZERO,
         }
     }
 

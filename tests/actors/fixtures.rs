@@ -113,6 +113,8 @@ pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
         status: Status::Serving,
         pushing: false,
         admits: true,
+        bootstrapped: true,
+        frontier: HlcTime::ZERO,
     }
 }
 

@@ -4,13 +4,16 @@ use actix::Actor;
 
 use causet::actors::store::{Store, StoreParts};
 use causet::core::clock::Clock;
+use causet::core::ended::Ended;
 use causet::core::id::Dot;
 use causet::core::join::{Cut, JoinLimits, Staged, Staging};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use causet::core::write::{Content, Write};
-use causet::messages::causality::{DeleteConfirmed, Outcome, Seen, StoreFilled};
+use causet::messages::causality::{
+    ClientReply, DeleteConfirmed, Outcome, Reissue, Seen, StoreFilled,
+};
 use causet::messages::store::{
     ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
 };
@@ -27,6 +30,7 @@ struct Stage {
     actor: Mailbox<Store>,
     confirmed: Told<DeleteConfirmed>,
     filled: Told<StoreFilled>,
+    reissued: Told<Reissue>,
     metrics: Metrics,
 }
 
@@ -38,6 +42,7 @@ impl Stage {
     fn with(bytes_max: u64) -> Self {
         let (confirm, confirmed) = probe();
         let (to_causality, filled) = probe();
+        let (reissue, reissued) = probe();
         let metrics = Metrics::new();
         let parts = StoreParts {
             joins: JoinLimits {
@@ -48,6 +53,7 @@ impl Stage {
             bytes_max,
             confirm,
             filled: to_causality,
+            reissue,
             metrics: metrics.clone(),
             uptime: Uptime::starting(),
         };
@@ -55,6 +61,7 @@ impl Stage {
             actor: Mailbox::of(Store::new(parts).start()),
             confirmed,
             filled,
+            reissued,
             metrics,
         }
     }
@@ -68,14 +75,19 @@ impl Stage {
         let own = |reply| ApplyOwn {
             write,
             domain,
-            reply,
+            reply: ClientReply::new(reply),
         };
-        self.actor.ask(own).await
+        self.actor.ask(own).await.outcome
     }
 
     async fn read(&self, name: &str) -> Outcome {
         let (key, domain) = (key(name), DOMAIN);
-        self.actor.ask(|reply| ReadKey { key, domain, reply }).await
+        let read = |reply| ReadKey {
+            key,
+            domain,
+            reply: ClientReply::new(reply),
+        };
+        self.actor.ask(read).await.outcome
     }
 
     async fn page(&self, asker: u8, session: u64, page: u32, have: &Clock) -> JoinAnswer {
@@ -90,6 +102,7 @@ impl Stage {
             from: origin(9),
             covered: clock(&[(1, 100)]).into(),
             time: HlcTime { ms: 7, count: 0 },
+            rest: JoinRest::default(),
             reply,
         };
         self.actor.ask(ask).await
@@ -180,18 +193,19 @@ fn a_delete_is_confirmed_where_the_key_exists_and_answered_where_it_does_not() {
                 key: key("k"),
                 domain: DOMAIN,
                 metadata: metadata(&[(1, 1)]),
-                reply,
+                reply: ClientReply::new(reply),
             })
         };
-        assert!(matches!(probe().await, Ok(Outcome::Absent(None))));
+        let absent = probe().await.unwrap().outcome;
+        assert!(matches!(absent, Outcome::Absent(None)));
         stage.apply(vec![put_k(1)]);
         let _confirmed = probe();
         pass(1).await;
         let confirmed: Metadata = stage.confirmed.borrow()[0].metadata.clone();
         assert_eq!(confirmed, metadata(&[(1, 1)]));
         stage.apply(vec![delete_k(2)]);
-        let outcome = probe().await;
-        assert!(matches!(outcome, Ok(Outcome::Absent(Some(s))) if seen(&s) == dot(1, 2)));
+        let absent = probe().await.unwrap().outcome;
+        assert!(matches!(absent, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 2)));
         assert_eq!(stage.confirmed.borrow().len(), 1);
     });
 }
@@ -228,7 +242,10 @@ fn a_page_asked_for_again_is_the_same() {
         stage.apply(vec![write(1, 10, &[])]);
         assert_eq!(stage.page(2, 1, 0, &Clock::new()).await, first);
         let new = page_of(stage.page(2, 2, 0, &Clock::new()).await);
-        assert!(!new.last, "another session of the same asker begins anew");
+        assert!(
+            new.rest.is_none(),
+            "another session of the same asker begins anew"
+        );
     });
 }
 
@@ -247,7 +264,7 @@ fn a_reader_that_goes_away_keeps_others_out_for_ten_seconds_and_one_that_ends_do
         assert_eq!(stage.page(4, 2, 0, &none).await, busy);
         assert_eq!(stage.metrics.join_sessions.get(), 2);
         pass(9_000).await;
-        assert!(!page_of(stage.page(2, 1, 1, &none).await).last);
+        assert!(page_of(stage.page(2, 1, 1, &none).await).rest.is_none());
         pass(1_000).await;
         page_of(stage.page(4, 2, 0, &none).await);
         let over = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
@@ -298,8 +315,10 @@ fn a_report_says_what_the_store_holds_at_that_moment() {
         let stage = Stage::new();
         let report = || {
             stage.actor.ask(|reply| ReadSummary {
+                origin: origin(9),
                 domain: DOMAIN,
                 covered: clock(&[(1, 2)]).into(),
+                ended: Ended::new(),
                 reply,
             })
         };

@@ -7,7 +7,8 @@ use causet::core::id::Origin;
 use causet::core::join::Cut;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
-    Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal, Status,
+    Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer,
+    PushRefusal, Status,
 };
 use causet::core::write::Write;
 use causet::messages::causality::{Deliver, ExchangeDigest, JoinEnded, ReadDigest, ReadJoin};
@@ -27,12 +28,16 @@ fn cut(from: Origin, writes: Vec<Write>) -> Cut {
             .collect(),
         time: HlcTime { ms: 50, count: 0 },
         writes,
+        rest: JoinRest::default(),
     }
 }
 
 fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
-    let from = address(from);
-    JoinEnded { from, result }
+    JoinEnded {
+        from: address(from),
+        asker: origin(9),
+        result,
+    }
 }
 
 fn request(asker: u8) -> JoinRequest {
