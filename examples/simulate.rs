@@ -58,6 +58,10 @@ fn paused() -> tokio::runtime::Runtime {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // With RUST_LOG set, the replicas say what they do.
+    env_logger::Builder::from_default_env()
+        .format_timestamp(None)
+        .init();
     match arguments.seed {
         Some(seed) => replay(seed, arguments.tries),
         None => run_all(&arguments),

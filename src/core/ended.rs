@@ -140,6 +140,11 @@ impl Settlement {
         self.covered.floors() == covered.floors()
     }
 
+    /// Whether a replica that covers this may have made it: in one life, floors do not go back.
+    pub fn may_be_of(&self, covered: &Coverage) -> bool {
+        !covered.is_behind(&self.covered)
+    }
+
     /// What this metadata names beyond the final counters.
     pub fn lost(&self, metadata: &Metadata) -> Lost {
         let group = self.domain.and_then(|domain| metadata.clocks.get(&domain));

@@ -281,6 +281,10 @@ impl Clients {
 
     /// A node has performed a request, and this is what it has, now or a little later.
     pub(super) fn served(&mut self, sent: &Sent, answer: &Answer, node: &DigestReport) {
+        if !answer.settlement.may_be_of(&node.covered) {
+            // It was born again meanwhile.
+            return;
+        }
         let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
         let need = metadata.clocks.get(&node.domain);
         if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {

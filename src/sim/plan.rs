@@ -52,6 +52,8 @@ pub struct Shape {
     pub skews_ms: Vec<i64>,
     /// Whether queues, buffers and pages are so small that they overflow.
     pub tight: bool,
+    /// After how many milliseconds a member that is not up is forgotten; `None` if not within a simulation.
+    pub forget_after_ms: Option<u64>,
 }
 
 impl Shape {
@@ -66,6 +68,9 @@ impl Shape {
             settings.replication.join_sessions_max = 1;
             settings.limits.parked_max = 2;
             settings.limits.mailbox_max = 12;
+        }
+        if let Some(ms) = self.forget_after_ms {
+            settings.membership.forget_after_ms = ms;
         }
         settings
     }
@@ -110,11 +115,21 @@ pub enum Kind {
     JoinCut,
     /// A third replica holds the only copy of a write whose maker is gone.
     LastCopy,
+    /// An operator has a node forgotten, which may be up, down or cut off.
+    Forget,
+    /// Nodes that are down or cut off for some seconds are forgotten by the others.
+    LongAbsence,
+    /// A node that is cut off restarts with its wall clock set back, and serves alone.
+    IsolatedRestart,
+    /// A node restarts again and again.
+    ManyRestarts,
+    /// Many deletes.
+    Deletes,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Loss,
         Self::Duplication,
         Self::Reordering,
@@ -133,6 +148,20 @@ impl Kind {
         Self::LateStart,
         Self::JoinCut,
         Self::LastCopy,
+        Self::Forget,
+        Self::LongAbsence,
+        Self::IsolatedRestart,
+        Self::ManyRestarts,
+        Self::Deletes,
+    ];
+
+    /// Those about the life and end of origins; they come on top of the others.
+    const OF_LIVES: [Self; 5] = [
+        Self::Forget,
+        Self::LongAbsence,
+        Self::IsolatedRestart,
+        Self::ManyRestarts,
+        Self::Deletes,
     ];
 }
 
@@ -163,6 +192,8 @@ pub enum Fault {
     Remove(usize, usize),
     /// The first node is asked to take the second in.
     Add(usize, usize),
+    /// The first node is asked to have the second forgotten.
+    Forget(usize, usize),
     /// The next join is cut in the middle.
     CutNextJoin,
 }

@@ -14,7 +14,7 @@ use super::asking::Asking;
 use super::clients::Clients;
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
-use super::plan::{Fault, Plan, Request, Timed};
+use super::plan::{Fault, Kind, Plan, Request, Timed};
 use super::rest;
 use super::samples::{family, samples};
 use super::watch::{self, Watch};
@@ -88,6 +88,9 @@ impl Run {
         let cluster = Cluster::new(&plan.shape, plan.seed);
         let network = cluster.network.clone();
         network.set_weather(plan.weather);
+        if plan.kinds.contains(&Kind::Forget) || plan.kinds.contains(&Kind::LongAbsence) {
+            network.expect_strangers();
+        }
         Self {
             plan,
             began: Instant::now(),
@@ -193,6 +196,7 @@ impl Run {
             Fault::ClockJump(node, by_ms) => self.cluster.jump_clock(node, by_ms),
             Fault::Remove(asked, target) => self.operator(asked, target, false).await,
             Fault::Add(asked, target) => self.operator(asked, target, true).await,
+            Fault::Forget(asked, target) => self.forget(asked, target).await,
             Fault::CutNextJoin => self.network.cut_next_join(),
         }
     }
@@ -218,6 +222,12 @@ impl Run {
             let _ = gateway.add(target).await;
         } else {
             let _ = gateway.remove(target).await;
+        }
+    }
+
+    async fn forget(&self, asked: usize, target: usize) {
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            let _ = gateway.forget(self.cluster.addresses[target]).await;
         }
     }
 

@@ -19,7 +19,7 @@ const METADATA_ENTRY_BYTES: usize = 56;
 
 impl Run {
     pub(super) async fn judge(mut self) -> Verdict {
-        let final_states = self.final_states().await;
+        let mut final_states = self.final_states().await;
         let digest = self.cluster.digest(0).await;
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
@@ -32,8 +32,10 @@ impl Run {
             self.judge_metadata(&had.covered);
         }
         self.judge_metadata_size();
+        let mut operations = self.clients.borrow().operations().to_vec();
+        rename_deletes(&mut operations, &mut final_states);
         let history = History {
-            operations: self.clients.borrow().operations().to_vec(),
+            operations,
             final_states,
             forgiven,
         };
@@ -193,5 +195,33 @@ impl Run {
             self.lost.len() as u64,
         );
         counts
+    }
+}
+
+/// A replica that is born again writes its deletes again, under names that no client was told: those become absence by whatever
+/// cause.
+fn rename_deletes(operations: &mut [checker::Operation], states: &mut [FinalState]) {
+    let named = |outcome: &checker::Outcome| match outcome {
+        checker::Outcome::Acknowledged { identity } => identity.clone(),
+        _ => None,
+    };
+    let told: BTreeSet<String> = operations
+        .iter()
+        .filter_map(|o| named(&o.outcome))
+        .collect();
+    let unnamed = |absence: &mut Absence| {
+        if matches!(absence, Absence::By(name) if !told.contains(name)) {
+            *absence = Absence::Unnamed;
+        }
+    };
+    for operation in operations {
+        if let checker::Outcome::Absent(absence) = &mut operation.outcome {
+            unnamed(absence);
+        }
+    }
+    for held in states.iter_mut().flat_map(|state| state.held.values_mut()) {
+        if let Held::Absent(absence) = held {
+            unnamed(absence);
+        }
     }
 }
