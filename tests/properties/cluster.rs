@@ -108,6 +108,8 @@ impl Replica {
     }
 
     pub(crate) fn join(&mut self, cut: Cut) {
+        // The digest that led to the join has told it.
+        self.state.learn_life(cut.from);
         let writes = self.state.join(cut).expect("nothing has ended");
         self.apply(writes);
     }

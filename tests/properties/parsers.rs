@@ -440,6 +440,7 @@ proptest! {
         life in wild(),
     ) {
         let mut replica = Replica::new(0);
+        let members: Vec<Origin> = members.iter().filter_map(received).collect();
         let forgotten = members.iter().map(|o| (o.address, o.incarnation)).collect::<Vec<_>>();
         let addresses: Vec<Address> = members.iter().map(|origin| origin.address).collect();
         replica.state.set_members(&addresses, &forgotten);
