@@ -245,6 +245,11 @@ pub enum Lineage {
 }
 
 impl Plan {
+    /// Whether members are forgotten in it.
+    pub fn forgets(&self) -> bool {
+        self.kinds.contains(&Kind::Forget) || self.kinds.contains(&Kind::LongAbsence)
+    }
+
     /// The plan of a seed.
     pub fn from_seed(seed: u64) -> Self {
         draft::plan(seed)

@@ -14,7 +14,7 @@ use super::asking::Asking;
 use super::clients::Clients;
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
-use super::plan::{Fault, Kind, Plan, Request, Timed};
+use super::plan::{Fault, Plan, Request, Timed};
 use super::rest;
 use super::samples::{family, samples};
 use super::watch::{self, Watch};
@@ -88,7 +88,7 @@ impl Run {
         let cluster = Cluster::new(&plan.shape, plan.seed);
         let network = cluster.network.clone();
         network.set_weather(plan.weather);
-        if plan.kinds.contains(&Kind::Forget) || plan.kinds.contains(&Kind::LongAbsence) {
+        if plan.forgets() {
             network.expect_strangers();
         }
         Self {
