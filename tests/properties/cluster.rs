@@ -108,8 +108,6 @@ impl Replica {
     }
 
     pub(crate) fn join(&mut self, cut: Cut) {
-        // The digest that led to the join has told it.
-        self.state.learn_life(cut.from);
         let writes = self.state.join(cut).expect("nothing has ended");
         self.apply(writes);
     }
@@ -304,8 +302,14 @@ impl Cluster {
         self.replicas[to].join(cut);
     }
 
-    /// Everybody joins everybody, until all have seen all.
+    /// Everybody hears of everybody, and joins, until all have seen all.
     pub(crate) fn join_all(&mut self) {
+        let lives: Vec<_> = self.replicas.iter().map(|r| r.state.origin()).collect();
+        for replica in &mut self.replicas {
+            lives
+                .iter()
+                .for_each(|life| replica.state.learn_life(*life));
+        }
         for from in 0..REPLICAS {
             self.join(from, 0);
         }

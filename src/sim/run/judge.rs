@@ -122,13 +122,13 @@ impl Run {
     /// Whoever names a write that is lost for ever is told so.
     fn judge_silence(&mut self, had: &DigestReport, performed: &[Named]) {
         let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
-        let in_silence = lost.flat_map(|(dot, lost_ms)| {
+        let mut in_silence = lost.filter_map(|(dot, lost_ms)| {
             let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
             let later = performed.iter().filter(|named| named.at_ms > *lost_ms);
             let untold = later.filter(names).find(|named| !named.told_lost(dot));
             untold.map(|named| (named.operation, *dot))
         });
-        let first = in_silence.into_iter().next();
+        let first = in_silence.next();
         if let Some((operation, dot)) = first {
             let text = format!("{operation} named {dot}, which is lost, and was not told");
             self.violation("lost in silence", text);

@@ -19,7 +19,7 @@ use crate::fixtures::{
 };
 use crate::support::{answered, in_virtual_time, pass};
 
-fn cut(from: Origin, writes: Vec<Write>) -> Cut {
+pub(super) fn cut(from: Origin, writes: Vec<Write>) -> Cut {
     Cut {
         from,
         covered: writes
@@ -32,7 +32,7 @@ fn cut(from: Origin, writes: Vec<Write>) -> Cut {
     }
 }
 
-fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
+pub(super) fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
     JoinEnded {
         from: address(from),
         asker: origin(9),
