@@ -1,6 +1,7 @@
 //! `Causality` alone: store, broadcaster and view are probes that note what they are told.
 
 mod clients;
+mod ends;
 mod lives;
 mod peers;
 mod states;

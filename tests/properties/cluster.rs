@@ -306,9 +306,9 @@ impl Cluster {
     pub(crate) fn join_all(&mut self) {
         let lives: Vec<_> = self.replicas.iter().map(|r| r.state.origin()).collect();
         for replica in &mut self.replicas {
-            lives
-                .iter()
-                .for_each(|life| replica.state.learn_life(*life));
+            for life in &lives {
+                replica.state.learn_life(*life);
+            }
         }
         for from in 0..REPLICAS {
             self.join(from, 0);

@@ -40,7 +40,7 @@ pub(super) fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
     }
 }
 
-fn request(asker: u8) -> JoinRequest {
+pub(super) fn request(asker: u8) -> JoinRequest {
     JoinRequest {
         from: origin(asker),
         domain: crate::fixtures::DOMAIN,
