@@ -110,7 +110,7 @@ impl Default for Replication {
             buffer_max_writes: 10_000,
             buffer_max_bytes: 64 << 20,
             join_sessions_max: 4,
-            join_session_ms: 10_000,
+            join_session_ms: 3_000,
             flush_ms: 1_000,
         }
     }

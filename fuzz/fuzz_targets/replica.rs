@@ -286,6 +286,7 @@ impl Replica {
             status: Status::Serving,
             pushing: false,
             admits: true,
+            bootstrapped: true,
         }
     }
 }

@@ -175,7 +175,7 @@ pub static SETTINGS: &[Setting] = &[
     number!("buffer-max-writes", "BUFFER_MAX_WRITES", Count("writes"), 1..=1_000 * MILLION, Size replication.buffer_max_writes, "Writes that wait for what they depend on; beyond, they are dropped and a join asked for"),
     number!("buffer-max-bytes", "BUFFER_MAX_BYTES", Bytes, 1..=TEBIBYTE, Size replication.buffer_max_bytes, "Bytes of the writes that wait for what they depend on; beyond, as above"),
     number!("join-sessions-max", "JOIN_SESSIONS_MAX", Count("peers"), 1..=10_000, Size replication.join_sessions_max, "Peers that read a state difference at once; one more is refused and asks again"),
-    number!("join-session-ms", "JOIN_SESSION_MS", Millis, 10..=DAY_MS, Wide replication.join_session_ms, "How long a state difference is kept for a peer that does not ask for its next page"),
+    number!("join-session-ms", "JOIN_SESSION_MS", Millis, 10..=DAY_MS, Wide replication.join_session_ms, "How long a state difference is kept for a peer that does not ask for its next page; it gives up after the call timeout"),
     number!("flush-ms", "FLUSH_MS", Millis, 0..=DAY_MS, Wide replication.flush_ms, "How long a stopping replica tries to hand its last writes to its peers"),
 
     number!("probe-period-ms", "PROBE_PERIOD_MS", Millis, 10..=DAY_MS, Wide membership.probe_period_ms, "Every such period one member is probed"),

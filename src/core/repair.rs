@@ -11,7 +11,7 @@ use super::Millis;
 use super::clock::Relation;
 use super::coverage::Coverage;
 use super::id::{Address, Origin};
-use super::wire::{Digest, Status};
+use super::wire::Digest;
 
 /// When a lack counts as lasting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Repair {
 
     /// One join at a time, over a link that allows it, from a peer that has caught up itself.
     fn may_ask(&self, digest: &Digest, may_join: bool) -> bool {
-        may_join && self.running.is_none() && digest.status != Status::Starting
+        may_join && self.running.is_none() && digest.bootstrapped
     }
 
     /// The running join has ended, one way or another.
@@ -143,6 +143,7 @@ mod tests {
     use crate::core::id::Domain;
     use crate::core::stamp::HlcTime;
     use crate::core::testing::origin;
+    use crate::core::wire::Status;
 
     const RULES: RepairRules = RepairRules { patience_ms: 250 };
 
@@ -218,7 +219,8 @@ mod tests {
         let ahead = digest(&[(1, 2)], false);
         assert!(!repair.consider(&ahead, &Coverage::new(), false, 0));
         let mut starting = ahead.clone();
-        starting.status = Status::Starting;
+        starting.status = Status::Removed;
+        starting.bootstrapped = false;
         assert!(!repair.consider(&starting, &Coverage::new(), true, 0));
         assert!(!repair.bootstrap(&starting, true) && !repair.bootstrap(&ahead, false));
         assert!(repair.bootstrap(&ahead, true) && !repair.bootstrap(&ahead, true));

@@ -71,13 +71,20 @@ impl Serving {
     }
 
     /// Why a peer's join is not answered, if so. A replica that is removed or on its way out is a source
-    /// still: it may be the only one that has some write.
+    /// still, if it has caught up: it may be the only one that has some write.
     pub fn refuses_join(&self, join: Admission) -> Option<JoinRefusal> {
-        match self.status() {
-            Status::Starting => Some(JoinRefusal::NotServing),
-            _ if join.theirs != join.own => Some(JoinRefusal::OtherDomain),
-            _ => (!join.room).then_some(JoinRefusal::Busy),
+        if !self.has_caught_up() {
+            Some(JoinRefusal::NotServing)
+        } else if join.theirs != join.own {
+            Some(JoinRefusal::OtherDomain)
+        } else {
+            (!join.room).then_some(JoinRefusal::Busy)
         }
+    }
+
+    /// Whether it has caught up since its start, or found nobody to catch up from.
+    pub fn has_caught_up(&self) -> bool {
+        self.starting_until.is_none()
     }
 
     /// What a digest of a peer may lead to.
@@ -104,11 +111,6 @@ impl Serving {
     /// It is born again: it waits for a live peer as at its start.
     pub fn start_again(&mut self, now: Millis) {
         self.starting_until = Some(now + self.grace_ms);
-    }
-
-    /// Whether it has caught up since it was born, or found nobody to catch up from.
-    pub fn has_caught_up(&self) -> bool {
-        self.starting_until.is_none()
     }
 
     /// Whether it stands removed.
@@ -186,6 +188,22 @@ mod tests {
             assert_eq!(phases[1].refuses_join(admission), Some(join));
             assert_eq!(phases[0].refuses_push(admission), not_serving);
             assert_eq!(phases[0].refuses_join(admission), starting);
+        }
+    }
+
+    #[test]
+    fn one_that_was_removed_or_stopped_before_it_had_caught_up_is_no_source() {
+        let ours = Admission {
+            theirs: Domain::UNSHARDED,
+            own: Domain::UNSHARDED,
+            room: true,
+        };
+        let (mut removed, mut stopped) = (Serving::starting(0, 500), Serving::starting(0, 500));
+        removed.set_removed(true, 0);
+        stopped.stop();
+        for serving in [removed, stopped] {
+            assert!(!serving.has_caught_up());
+            assert_eq!(serving.refuses_join(ours), Some(JoinRefusal::NotServing));
         }
     }
 

@@ -90,10 +90,11 @@ pub struct Digest {
     pub pushing: bool,
     /// Whether the sender takes pushes from the receiver now.
     pub admits: bool,
+    /// Whether the sender has caught up in this life, or found nobody to catch up from: only then has it anything to give. A
+    /// replica that was removed or stopped before that does not say `Starting`, and has nothing.
+    pub bootstrapped: bool,
     /// The members and the lives of them that the sender knows.
     pub roster: Vec<RosterEntry>,
-    /// Whether the sender has caught up in this life, or found nobody to catch up from.
-    pub bootstrapped: bool,
     /// The sender has every write of every life that goes on, up to this stamp.
     pub frontier: HlcTime,
 }

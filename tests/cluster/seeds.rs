@@ -25,6 +25,18 @@ const FAILED_ONCE: &[(u64, &str)] = &[
         1_002_221,
         "an answer to a life before a crash was held against the link of the next one (the watcher was wrong)",
     ),
+    (
+        3_003_305,
+        "a replica that was removed before it had caught up gave a join, of nothing",
+    ),
+    (
+        3_005_400,
+        "a replica that was stopped before it had caught up gave a join, of nothing",
+    ),
+    (
+        3_004_761,
+        "a difference that its asker had given up kept others from joining for ten seconds",
+    ),
 ];
 
 #[test]

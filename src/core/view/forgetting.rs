@@ -99,9 +99,21 @@ impl Membership {
         }
     }
 
-    /// Whether marks that this node makes on its own account would take effect, and should.
+    /// Whether marks that this node makes on its own account would take effect, and should: it must not be the smaller side of
+    /// a cut that gives up the larger one. Of two equal ones, that of the smallest address decides. An operator may always.
     fn decides(&self) -> bool {
-        !self.left && !self.is_removed() && !self.is_forgotten()
+        let members = self
+            .peers
+            .iter()
+            .filter(|(a, peer)| self.belongs(**a, peer));
+        let (mut all, mut up, mut first) = (1, 1, true);
+        for (address, peer) in members {
+            all += 1;
+            up += usize::from(peer.up);
+            first &= peer.up || *address > self.own;
+        }
+        let larger = 2 * up > all || (2 * up == all && first);
+        larger && !self.left && !self.is_removed() && !self.is_forgotten()
     }
 
     /// Whether this node's present life is forgotten.
@@ -109,9 +121,11 @@ impl Membership {
         self.forgotten.covers(self.own, self.incarnation(self.own))
     }
 
-    /// The members that are down and not forgotten, and since when.
+    /// The members that are down and not forgotten, and since when. Those that were never met do not count: it may be this
+    /// node that is cut off, and has nothing of what they have agreed on.
     fn down(&self) -> impl Iterator<Item = (Millis, Address)> {
         let members = self.peers.iter();
+        let members = members.filter(|(_, peer)| peer.incarnation != Incarnation::UNKNOWN);
         members.filter_map(|(address, peer)| {
             let since = peer.down_since()?;
             self.belongs(*address, peer).then_some((since, *address))

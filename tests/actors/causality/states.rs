@@ -22,6 +22,7 @@ const NOT_SERVING: PushAnswer = PushAnswer::Refused(PushRefusal::NotServing);
 fn starting_peer(n: u8) -> Digest {
     Digest {
         status: Status::Starting,
+        bootstrapped: false,
         ..digest(origin(n), clock(&[(n, 1)]))
     }
 }
