@@ -302,14 +302,19 @@ impl Cluster {
         self.replicas[to].join(cut);
     }
 
-    /// Everybody hears of everybody, and joins, until all have seen all.
-    pub(crate) fn join_all(&mut self) {
+    /// Everybody hears of everybody: what ended lives have pushed and is parked is gone.
+    pub(crate) fn hear_all(&mut self) {
         let lives: Vec<_> = self.replicas.iter().map(|r| r.state.origin()).collect();
         for replica in &mut self.replicas {
             for life in &lives {
                 replica.state.learn_life(*life);
             }
         }
+    }
+
+    /// Everybody hears of everybody, and joins, until all have seen all.
+    pub(crate) fn join_all(&mut self) {
+        self.hear_all();
         for from in 0..REPLICAS {
             self.join(from, 0);
         }

@@ -112,6 +112,7 @@ proptest! {
         order in Just((0..REPLICAS).collect::<Vec<_>>()).prop_shuffle(),
     ) {
         let mut cluster = Cluster::after(steps);
+        cluster.hear_all();
         let in_order = joined(&cluster, &[0, 1, 2, 3]);
         let shuffled = joined(&cluster, &order);
         prop_assert_eq!(in_order.summary(), shuffled.summary());
