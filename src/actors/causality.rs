@@ -121,6 +121,8 @@ pub struct Causality {
     store_full: bool,
     /// Versions that the store has set aside.
     aside: usize,
+    /// Whether the store is looking at them.
+    settling: bool,
     /// Up to which stamp the store was told to collect.
     collected: HlcTime,
     /// Who was said to hold tombstones back.
@@ -145,6 +147,7 @@ impl Causality {
             serving: Serving::starting(parts.uptime.now(), rules.bootstrap_ms),
             store_full: false,
             aside: 0,
+            settling: false,
             collected: HlcTime::ZERO,
             holder: None,
             alarm: None,

@@ -239,7 +239,7 @@ impl Handler<Mail<SettleAside>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<SettleAside>, _: &mut Context<Self>) {
-        let SettleAside { present } = mail.open();
+        let SettleAside { by, present } = mail.open();
         let winners = &self.winners;
         let stamp = |key: &Key| winners.get(key).map(|version| version.stamp());
         let settled = self.aside.settle(&present, stamp);
@@ -255,6 +255,7 @@ impl Handler<Mail<SettleAside>> for Store {
             .inc_by(settled.lost.len() as u64);
         self.gauge_aside();
         self.parts.reissue.tell(Reissue {
+            by,
             writes: settled.reissue,
             aside: self.aside.len(),
         });

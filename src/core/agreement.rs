@@ -175,7 +175,9 @@ mod tests {
 
     fn reports(digests: &[Digest]) -> Reports {
         let mut reports = Reports::new();
-        digests.iter().for_each(|digest| reports.take(digest));
+        for digest in digests {
+            reports.take(digest);
+        }
         reports
     }
 

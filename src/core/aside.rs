@@ -160,11 +160,11 @@ mod tests {
     #[test]
     fn what_cannot_be_told_from_a_deleted_value_is_given_up() {
         assert_eq!(
-            settle(vec![write(2, 4)], &present(4)),
+            settle(vec![write(2, 4)], &present(5)),
             (vec![], vec![dot(2, 4)], 0)
         );
         assert_eq!(
-            settle(vec![write(2, 4)], &present(3)),
+            settle(vec![write(2, 4)], &present(4)),
             (vec![dot(2, 4)], vec![], 0)
         );
     }

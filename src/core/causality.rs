@@ -280,7 +280,9 @@ impl CausalState {
         } = cut;
         writes.retain(|write| !self.covered.covers(&write.dot()));
         self.time = self.time.max(time);
-        writes.iter().for_each(|write| self.observe(write));
+        for write in &writes {
+            self.observe(write);
+        }
         self.merge_ends(&covered, rest);
         for (origin, _) in covered.clock().iter() {
             self.learn_life(origin);

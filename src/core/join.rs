@@ -166,6 +166,10 @@ pub struct Staging {
 
 /// What a page has brought.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum Staged {
     /// More is to come: ask for this page.
     AskFor(u32),

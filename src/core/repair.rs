@@ -162,6 +162,7 @@ mod tests {
             pushing,
             admits: true,
             bootstrapped: true,
+            frontier: HlcTime::ZERO,
         }
     }
 

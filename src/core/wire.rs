@@ -224,6 +224,10 @@ pub struct JoinRequest {
 
 /// Answer to a [`JoinRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum JoinAnswer {
     /// The page.
     Page(JoinPage),

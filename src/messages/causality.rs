@@ -309,6 +309,8 @@ pub struct DeleteConfirmed {
 /// `Store` → `Causality`: what a replica held before it was born again and nobody else has; to be written again.
 #[derive(Debug)]
 pub struct Reissue {
+    /// Who had asked.
+    pub by: Origin,
     /// In the order of their stamps.
     pub writes: Vec<Write>,
     /// How many versions are still set aside.

@@ -106,8 +106,10 @@ pub struct KeepAside {
 }
 
 /// See what becomes of the versions set aside; answered by a `Reissue`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SettleAside {
+    /// As whom this node asks.
+    pub by: Origin,
     /// What is known here at this point of the mailbox.
     pub present: Present,
 }

@@ -190,7 +190,7 @@ impl Clients {
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
-            self.note_named(sent, lost);
+            self.note_named(sent, &lost);
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
@@ -199,7 +199,7 @@ impl Clients {
     }
 
     /// Takes note of what a request that was performed had named, and what of it was said to be lost.
-    fn note_named(&mut self, sent: &Sent, lost: Lost) {
+    fn note_named(&mut self, sent: &Sent, lost: &Lost) {
         let entries = sent.observed.metadata.clocks.iter();
         for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
             self.named.push(Named {

@@ -178,7 +178,10 @@ impl Traffic {
 
     fn uses(&mut self, way: Way, now_ms: u64) {
         let wrong = self.settling.used(way.from, way.to, way.call, now_ms);
-        self.note("data on an unsettled link", wrong.filter(|_| !self.strangers));
+        self.note(
+            "data on an unsettled link",
+            wrong.filter(|_| !self.strangers),
+        );
     }
 
     fn note(&mut self, name: &'static str, wrong: Option<String>) {

@@ -114,6 +114,7 @@ pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
         pushing: false,
         admits: true,
         bootstrapped: true,
+        frontier: HlcTime::ZERO,
     }
 }
 

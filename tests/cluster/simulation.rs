@@ -98,7 +98,7 @@ impl Cluster {
     async fn ask(&self, at: usize, operation: Operation, seen: &Metadata) -> Outcome {
         let gateway = self.nodes[at].gateway().clone();
         let answer = gateway.request(operation, seen.clone(), None).await;
-        answer.expect("the node runs")
+        answer.expect("the node runs").outcome
     }
 
     /// Writes, as soon as the node takes it, and notes it in `seen`.
@@ -131,7 +131,7 @@ impl Cluster {
                 seen.observe(found.domain, &found.version);
                 match &found.version.content {
                     Content::Value(value) => Ok(Some(serde_json::from_str(value.json()).unwrap())),
-                    Content::Tombstone => panic!("a tombstone was found"),
+                    other => panic!("{other:?} was found"),
                 }
             }
             Outcome::Absent(_) => Ok(None),

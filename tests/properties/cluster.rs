@@ -94,6 +94,7 @@ impl Replica {
                 covered: self.state.covered().clone(),
                 time: self.state.time(),
                 writes: self.store.difference(&request.covered),
+                rest: self.state.rest(),
             };
             let JoinAnswer::Page(page) = sessions.answer(&request, 0, cut) else {
                 panic!("refused");
@@ -107,7 +108,7 @@ impl Replica {
     }
 
     pub(crate) fn join(&mut self, cut: Cut) {
-        let writes = self.state.join(cut);
+        let writes = self.state.join(cut).expect("nothing has ended");
         self.apply(writes);
     }
 
@@ -144,8 +145,8 @@ pub(crate) enum Step {
     },
     /// A replica joins what another has.
     Join { from: usize, to: usize },
-    /// A replica takes a new incarnation.
-    Renew { at: usize, wall_ms: u64 },
+    /// A replica is born again, with nothing.
+    BeReborn { at: usize, wall_ms: u64 },
 }
 
 pub(crate) fn any_step() -> impl Strategy<Value = Step> {
@@ -162,7 +163,7 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
             |(from, to, first, count)| Step::Push { from, to, first, count }
         ),
         2 => (replica(), replica()).prop_map(|(from, to)| Step::Join { from, to }),
-        1 => (replica(), 0_u64..100_000).prop_map(|(at, wall_ms)| Step::Renew { at, wall_ms }),
+        1 => (replica(), 0_u64..100_000).prop_map(|(at, wall_ms)| Step::BeReborn { at, wall_ms }),
     ]
 }
 
@@ -170,10 +171,10 @@ pub(crate) fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     vec(any_step(), 1..80)
 }
 
-/// As above, but nobody takes a new incarnation, so pushes alone can bring everything.
+/// As above, but nobody is born again, so pushes alone can bring everything.
 pub(crate) fn any_steps_of_one_life() -> impl Strategy<Value = Vec<Step>> {
     let one_life =
-        any_step().prop_filter("of one life", |step| !matches!(step, Step::Renew { .. }));
+        any_step().prop_filter("of one life", |step| !matches!(step, Step::BeReborn { .. }));
     vec(one_life, 1..80)
 }
 
@@ -183,7 +184,7 @@ pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) writes: BTreeMap<Dot, Write>,
     clients: Vec<Metadata>,
-    /// What each replica has covered at the last check.
+    /// What each replica has covered in its present life at the last check.
     covered: Vec<Coverage>,
 }
 
@@ -249,10 +250,12 @@ impl Cluster {
                 }
             }
             Step::Join { from, to } => self.join(from, to),
-            Step::Renew { at, wall_ms } => {
+            Step::BeReborn { at, wall_ms } => {
                 let replica = &mut self.replicas[at];
-                replica.state.renew(wall_ms, 7);
+                replica.state.be_reborn(wall_ms, 7);
+                replica.store = Store::new();
                 replica.log.clear();
+                self.covered[at] = Coverage::new();
             }
         }
     }
@@ -269,7 +272,7 @@ impl Cluster {
         };
         let key = Key::new(&format!("k{key}")).unwrap();
         let clock = replica.state.covered().clone();
-        let write = replica.state.write(key, content, metadata, wall_ms);
+        let write = replica.state.write(key, content, metadata.clone(), wall_ms);
         let time = write.version.time;
         assert!(time > metadata.time, "above all that its client saw");
         let mut applied = self.writes.values().filter(|w| clock.covers(&w.dot()));
@@ -299,8 +302,19 @@ impl Cluster {
         self.replicas[to].join(cut);
     }
 
-    /// Everybody joins everybody, until all have seen all.
+    /// Everybody hears of everybody: what ended lives have pushed and is parked is gone.
+    pub(crate) fn hear_all(&mut self) {
+        let lives: Vec<_> = self.replicas.iter().map(|r| r.state.origin()).collect();
+        for replica in &mut self.replicas {
+            for life in &lives {
+                replica.state.learn_life(*life);
+            }
+        }
+    }
+
+    /// Everybody hears of everybody, and joins, until all have seen all.
     pub(crate) fn join_all(&mut self) {
+        self.hear_all();
         for from in 0..REPLICAS {
             self.join(from, 0);
         }

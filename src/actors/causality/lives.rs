@@ -44,6 +44,7 @@ impl Causality {
         self.parts.edges.set_aside.tell(SetAside);
         // How many there are, the store will say.
         self.aside = 1;
+        self.settling = false;
         self.collected = HlcTime::ZERO;
         self.repair.ended();
         self.serving.start_again(self.parts.uptime.now());
@@ -118,15 +119,23 @@ impl Causality {
     }
 
     fn settle_aside(&mut self) {
-        if self.aside == 0 {
+        if self.aside == 0 || self.settling {
             return;
         }
+        self.settling = true;
         self.parts.edges.settle_aside.tell(SettleAside {
+            by: self.state.origin(),
             present: self.state.present(),
         });
     }
 
     fn reissue(&mut self, reissue: Reissue) {
+        if reissue.by != self.state.origin() {
+            // An earlier life had asked; what it would have written again may be known by now.
+            let writes = reissue.writes;
+            return self.parts.edges.keep_aside.tell(KeepAside { writes });
+        }
+        self.settling = false;
         self.aside = reissue.aside;
         let (now, later): (Vec<Write>, Vec<Write>) = reissue
             .writes
@@ -153,7 +162,9 @@ impl Causality {
             self.parts.metrics.writes_reissued.inc_by(count as u64);
             let apply = writes.clone();
             self.parts.edges.apply.tell(ApplyWrites { writes: apply });
-            writes.into_iter().for_each(|write| self.publish(write));
+            for write in writes {
+                self.publish(write);
+            }
             self.release_parked();
         }
     }

@@ -179,7 +179,7 @@ impl Causality {
                 incarnation: life,
             }),
             Unusable::LeftOut => {
-                self.be_reborn("the others have agreed on ends without this replica")
+                self.be_reborn("the others have agreed on ends without this replica");
             }
             Unusable::Ended | Unusable::Late => {}
         }

@@ -122,14 +122,20 @@ impl CausalState {
             if finals.is_empty() {
                 self.covered.end(address, below);
             } else {
-                markers.push(self.mark(address, below, finals, wall_ms));
+                markers.push(self.mark(address, below, &finals, wall_ms));
             }
         }
         self.resettle();
         markers
     }
 
-    fn mark(&mut self, address: Address, below: Incarnation, finals: Clock, wall_ms: u64) -> Write {
+    fn mark(
+        &mut self,
+        address: Address,
+        below: Incarnation,
+        finals: &Clock,
+        wall_ms: u64,
+    ) -> Write {
         let mut deps = finals.clone();
         if let Some(earlier) = self.ended.marker(&address)
             && !self.covered.has_ended(&earlier.origin)
@@ -144,7 +150,7 @@ impl CausalState {
         };
         let marker = Write::marker(version);
         self.cover(&marker);
-        self.end(&marker, address, below, &finals);
+        self.end(&marker, address, below, finals);
         marker
     }
 
@@ -231,10 +237,10 @@ impl CausalState {
             .ended
             .first_exceeded(self.covered.clock(), &cut.covered);
         let collected = cut.rest.collected.as_ref();
-        let judges = collected.is_none_or(|collected| {
-            has_seen(&self.covered, collected) || !self.holds_late(cut, collected.time)
+        let holds_late = collected.is_some_and(|collected| {
+            !has_seen(&self.covered, collected) && self.holds_late(cut, collected.time)
         });
-        if exceeded.is_some() || !judges {
+        if exceeded.is_some() || holds_late {
             return Err(Unusable::LeftOut);
         }
         Ok(())
@@ -333,11 +339,11 @@ impl CausalState {
             self.stable.push_back((now, stable));
         }
         let mut upto = HlcTime::ZERO;
-        while let Some((_, stable)) = self
-            .stable
-            .pop_front_if(|(at, _)| *at + rules.margin_ms <= now)
+        while let Some((at, stable)) = self.stable.front()
+            && *at + rules.margin_ms <= now
         {
-            upto = stable.min(self.newest_tombstone);
+            upto = (*stable).min(self.newest_tombstone);
+            self.stable.pop_front();
         }
         if upto > self.collected() {
             self.collected = Some(Collected {

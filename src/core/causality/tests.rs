@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::testing::{dot, origin, write, write_after};
+use crate::core::wire::JoinRest;
 
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
@@ -20,7 +21,7 @@ fn batch(writes: Vec<Write>) -> Batch {
 
 fn put(state: &mut CausalState, metadata: &mut Metadata, wall_ms: u64) -> Write {
     let key = Key::new("k").unwrap();
-    let write = state.write(key, Content::Tombstone, metadata, wall_ms);
+    let write = state.write(key, Content::Tombstone, metadata.clone(), wall_ms);
     metadata.observe(state.domain(), &write.version);
     write
 }
@@ -66,8 +67,9 @@ fn a_join_covers_and_releases_what_waited_for_it() {
         covered: Coverage::from_iter([(origin(1), 2)]),
         time: HlcTime { ms: 77, count: 0 },
         writes: vec![write(1, 2)],
+        rest: JoinRest::default(),
     };
-    let dots: Vec<Dot> = state.join(cut).iter().map(Write::dot).collect();
+    let dots: Vec<Dot> = state.join(cut).unwrap().iter().map(Write::dot).collect();
     assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
     assert_eq!(state.covered().get(&origin(1)), 3);
     assert!(state.time().ms >= 77);
@@ -116,11 +118,11 @@ fn a_superseded_life_is_refused_and_its_parked_writes_are_dropped() {
     });
     assert_eq!(state.buffer().writes(), 0);
     let refused = state.deliver(batch(vec![write(1, 1)]));
-    assert_eq!(refused, Err(Superseded(later)));
+    assert_eq!(refused, Err(Untaken::Superseded(later)));
 }
 
 #[test]
-fn a_node_whose_own_later_life_is_known_takes_a_new_one_and_reuses_no_dot() {
+fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
     let mut state = state(1);
     let mut metadata = Metadata::default();
     put(&mut state, &mut metadata, 5);
@@ -129,9 +131,14 @@ fn a_node_whose_own_later_life_is_known_takes_a_new_one_and_reuses_no_dot() {
         incarnation: later,
         ..origin(1)
     });
-    assert!(state.is_outlived(origin(1)));
-    let renewed = state.renew(5, 3);
-    assert!(renewed.incarnation > later);
-    assert_eq!(put(&mut state, &mut metadata, 5).dot().counter, 1);
-    assert_eq!(state.unmet(&metadata), None, "the old writes stay covered");
+    assert_eq!(state.successor(origin(1)), Some(later));
+    let time = state.time();
+    let born = state.be_reborn(5, 3);
+    assert!(born.incarnation > later);
+    assert_eq!(state.successor(born), None);
+    assert_eq!(state.covered(), &Coverage::new());
+    assert!(state.unmet(&metadata).is_some(), "its own writes, too");
+    let first = put(&mut state, &mut Metadata::default(), 5);
+    assert_eq!((first.dot().origin, first.dot().counter), (born, 1));
+    assert!(first.version.time > time, "hybrid time goes on");
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::core::coverage::Coverage;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{origin, write};
-use crate::core::wire::Status;
+use crate::core::wire::{JoinRest, Status};
 
 const LINK: LinkRules = LinkRules {
     break_ms: 500,
@@ -34,6 +34,7 @@ fn digest(covered: u64) -> Digest {
         pushing: true,
         admits: true,
         bootstrapped: true,
+        frontier: HlcTime::ZERO,
     }
 }
 
@@ -229,7 +230,7 @@ fn page(counter: u64, last: bool) -> JoinAnswer {
         covered: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,
         writes: vec![write(1, counter)],
-        last,
+        rest: last.then(JoinRest::default),
     })
 }
 

@@ -102,7 +102,10 @@ impl Membership {
     /// Whether marks that this node makes on its own account would take effect, and should: it must not be the smaller side of
     /// a cut that gives up the larger one. Of two equal ones, that of the smallest address decides. An operator may always.
     fn decides(&self) -> bool {
-        let members = self.peers.iter().filter(|(a, peer)| self.belongs(**a, peer));
+        let members = self
+            .peers
+            .iter()
+            .filter(|(a, peer)| self.belongs(**a, peer));
         let (mut all, mut up, mut first) = (1, 1, true);
         for (address, peer) in members {
             all += 1;

@@ -100,8 +100,7 @@ impl Run {
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
             if had.has(&dot) {
-                // A side of a cut that forgets the other one takes for lost what is there.
-                if let Some(told) = told.filter(|_| !self.plan.forgets()) {
+                if let Some(told) = told {
                     let told = told.operation;
                     let text = format!("{told} was told that {dot} is lost, and all have it");
                     self.violation("false alarm", text);
@@ -125,13 +124,13 @@ impl Run {
     /// Whoever names a write that is lost for ever is told so.
     fn judge_silence(&mut self, had: &DigestReport, performed: &[Named]) {
         let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
-        let in_silence = lost.flat_map(|(dot, lost_ms)| {
+        let mut in_silence = lost.filter_map(|(dot, lost_ms)| {
             let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
             let later = performed.iter().filter(|named| named.at_ms > *lost_ms);
             let untold = later.filter(names).find(|named| !named.told_lost(dot));
             untold.map(|named| (named.operation, *dot))
         });
-        let first = in_silence.into_iter().next();
+        let first = in_silence.next();
         if let Some((operation, dot)) = first {
             let text = format!("{operation} named {dot}, which is lost, and was not told");
             self.violation("lost in silence", text);
@@ -208,7 +207,10 @@ fn rename_deletes(operations: &mut [checker::Operation], states: &mut [FinalStat
         checker::Outcome::Acknowledged { identity } => identity.clone(),
         _ => None,
     };
-    let told: BTreeSet<String> = operations.iter().filter_map(|o| named(&o.outcome)).collect();
+    let told: BTreeSet<String> = operations
+        .iter()
+        .filter_map(|o| named(&o.outcome))
+        .collect();
     let unnamed = |absence: &mut Absence| {
         if matches!(absence, Absence::By(name) if !told.contains(name)) {
             *absence = Absence::Unnamed;

@@ -6,9 +6,11 @@ use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
-    Digest, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal, Status,
+    Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
 };
-use causet::messages::causality::{DeleteConfirmed, Drain, JoinEnded, ReadJoin, Refusal};
+use causet::messages::causality::{
+    ClientReply, DeleteConfirmed, Drain, JoinEnded, ReadJoin, Refusal,
+};
 use causet::messages::view::ViewChanged;
 
 use super::{Stage, refusal};
@@ -98,10 +100,13 @@ fn it_takes_over_all_that_the_first_serving_peer_has_and_serves_only_then() {
                 count: 0,
             },
             writes: vec![write(2, 1, &[]), write(5, 3, &[])],
+            rest: JoinRest::default(),
         };
-        let from = address(2);
-        let result = Ok(cut);
-        stage.actor.tell(JoinEnded { from, result });
+        stage.actor.tell(JoinEnded {
+            from: address(2),
+            asker: origin(9),
+            result: Ok(cut),
+        });
         assert_eq!(stage.status().await, Status::Serving);
         let _put = stage.put(metadata(&[(2, 1), (5, 3)]));
         pass(1).await;
@@ -124,6 +129,7 @@ fn a_failed_bootstrap_is_tried_again_and_given_up_500_ms_after_the_last_failure(
             pass(1_000).await;
             stage.actor.tell(JoinEnded {
                 from: address(2),
+                asker: origin(9),
                 result: Err("lost".to_owned()),
             });
         }
@@ -149,7 +155,7 @@ fn a_stop_answers_what_is_parked_and_takes_no_more() {
         let confirmed = stage.actor.ask(|reply| DeleteConfirmed {
             key: key("k"),
             metadata: Metadata::default(),
-            reply,
+            reply: ClientReply::new(reply),
         });
         assert_eq!(refusal(confirmed.await), Refusal::Stopping);
         assert_eq!(stage.push(vec![write(1, 1, &[])]).await, NOT_SERVING);

@@ -2,7 +2,7 @@
 
 use causet::core::coverage::Coverage;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use causet::core::write::Write;
 use causet::messages::causality::JoinEnded;
 use causet::messages::peers::FetchJoin;
@@ -18,7 +18,7 @@ fn page(writes: Vec<Write>, last: bool) -> JoinAnswer {
         covered: clock(&[(1, 9)]).into(),
         time: HlcTime { ms: 3, count: 0 },
         writes,
-        last,
+        rest: last.then(JoinRest::default),
     })
 }
 
@@ -101,7 +101,7 @@ fn a_page_of_another_cut_fails_the_join() {
             covered: clock(&[(1, 10)]).into(),
             time: HlcTime::ZERO,
             writes: Vec::new(),
-            last: true,
+            rest: Some(JoinRest::default()),
         }));
     });
 }
@@ -157,7 +157,7 @@ fn an_empty_difference_is_a_whole_one() {
             covered: Coverage::new(),
             time: HlcTime::ZERO,
             writes: Vec::new(),
-            last: true,
+            rest: Some(JoinRest::default()),
         }));
         pass(1).await;
         let cut = ended(&stage).expect("ended").result.expect("complete");
