@@ -98,7 +98,12 @@ impl CausalState {
             reports: Reports::new(),
             promises: Promises::new(),
             ended: Ended::new(),
-            settlement: Arc::default(),
+            settlement: Arc::new(Settlement::new(
+                origin,
+                domain,
+                &Coverage::new(),
+                &Ended::new(),
+            )),
             collected: None,
             stable: VecDeque::new(),
             newest_tombstone: HlcTime::ZERO,

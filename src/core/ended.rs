@@ -120,16 +120,16 @@ impl Ended {
 /// Floors and the memory of what is below them, as they were at one moment: what answers are settled by.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settlement {
-    domain: Option<Domain>,
+    of: Option<(Origin, Domain)>,
     covered: Coverage,
     ended: Ended,
 }
 
 impl Settlement {
-    /// That of a replica of `domain` that covers this.
-    pub fn new(domain: Domain, covered: &Coverage, ended: &Ended) -> Self {
+    /// That of a replica of `domain` that lives as `origin` and covers this.
+    pub fn new(origin: Origin, domain: Domain, covered: &Coverage, ended: &Ended) -> Self {
         Self {
-            domain: Some(domain),
+            of: Some((origin, domain)),
             covered: covered.floors_alone(),
             ended: ended.clone(),
         }
@@ -140,14 +140,14 @@ impl Settlement {
         self.covered.floors() == covered.floors()
     }
 
-    /// Whether a replica that covers this may have made it: in one life, floors do not go back.
-    pub fn may_be_of(&self, covered: &Coverage) -> bool {
-        !covered.is_behind(&self.covered)
+    /// In which life of which replica it was made; `None` for that of nobody.
+    pub fn origin(&self) -> Option<Origin> {
+        self.of.map(|(origin, _)| origin)
     }
 
     /// What this metadata names beyond the final counters.
     pub fn lost(&self, metadata: &Metadata) -> Lost {
-        let group = self.domain.and_then(|domain| metadata.clocks.get(&domain));
+        let group = self.of.and_then(|(_, domain)| metadata.clocks.get(&domain));
         let entries = group.into_iter().flat_map(Clock::iter);
         let ended = entries.filter(|(origin, _)| self.covered.has_ended(origin));
         let beyond = ended.filter_map(|(origin, named)| {
@@ -159,7 +159,7 @@ impl Settlement {
 
     /// Replaces the entries of ended lives by their addresses' markers.
     pub fn settle(&self, metadata: &mut Metadata) {
-        let Some(domain) = self.domain else { return };
+        let Some((_, domain)) = self.of else { return };
         let Some(group) = metadata.clocks.get(&domain) else {
             return;
         };
@@ -219,7 +219,7 @@ mod tests {
             covered.end(origin(n).address, origin(n).incarnation.next());
             memory.note(origin(n).address, &finals, marker, 0);
         }
-        Settlement::new(Domain::UNSHARDED, &covered, &memory)
+        Settlement::new(origin(9), Domain::UNSHARDED, &covered, &memory)
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
     fn without_a_final_counter_all_that_is_named_may_be_lost() {
         let mut covered = Coverage::new();
         covered.end(origin(1).address, origin(1).incarnation.next());
-        let settlement = Settlement::new(Domain::UNSHARDED, &covered, &Ended::new());
+        let settlement = Settlement::new(origin(9), Domain::UNSHARDED, &covered, &Ended::new());
         let lost = settlement.lost(&metadata(&[(1, 7)]));
         assert_eq!(lost, Lost::from([(origin(1), (1, 7))]));
         let mut given = metadata(&[(1, 7)]);

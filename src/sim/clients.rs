@@ -281,7 +281,7 @@ impl Clients {
 
     /// A node has performed a request, and this is what it has, now or a little later.
     pub(super) fn served(&mut self, sent: &Sent, answer: &Answer, node: &DigestReport) {
-        if !answer.settlement.may_be_of(&node.covered) {
+        if answer.settlement.origin() != Some(node.origin) {
             // It was born again meanwhile.
             return;
         }

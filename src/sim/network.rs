@@ -70,6 +70,8 @@ struct State {
     count: u64,
     tally: Tally,
     traffic: Traffic,
+    /// How many lives of each node have begun.
+    lives: BTreeMap<Address, u64>,
 }
 
 /// What happened on the network.
@@ -105,13 +107,20 @@ impl Network {
             count: 0,
             tally: Tally::default(),
             traffic: Traffic::default(),
+            lives: BTreeMap::new(),
         })))
     }
 
-    /// The gate of one node to this network.
+    /// The gate of one node to this network, for the life that begins now. What is left of a life that has ended sends
+    /// nothing: its process is gone.
     pub fn transport(&self, me: Address) -> Rc<dyn PeerTransport> {
         let network = self.clone();
-        Rc::new(Transport { me, network })
+        let mut state = self.0.borrow_mut();
+        let life = state.lives.entry(me).or_default();
+        *life += 1;
+        let life = *life;
+        drop(state);
+        Rc::new(Transport { me, life, network })
     }
 
     /// From now on `node` is reached at `address`.
@@ -388,7 +397,15 @@ impl fmt::Debug for Network {
 #[derive(Debug)]
 struct Transport {
     me: Address,
+    life: u64,
     network: Network,
+}
+
+impl Transport {
+    fn is_over(&self) -> bool {
+        let state = self.network.0.borrow();
+        state.lives.get(&self.me) != Some(&self.life) || !state.nodes.contains_key(&self.me)
+    }
 }
 
 impl PeerTransport for Transport {
@@ -399,6 +416,9 @@ impl PeerTransport for Transport {
         body: Bytes,
         timeout: Duration,
     ) -> LocalBoxFuture<'static, Result<Bytes, CallError>> {
+        if self.is_over() {
+            return std::future::pending().boxed_local();
+        }
         let exchange = self.network.clone().call(self.me, to, call, body);
         async move {
             let answered = tokio::time::timeout(timeout, exchange).await;
@@ -408,6 +428,9 @@ impl PeerTransport for Transport {
     }
 
     fn datagram(&self, to: Address, bytes: Bytes) {
+        if self.is_over() {
+            return;
+        }
         if self.network.is_doubled() {
             actix_rt::spawn(self.network.clone().send(self.me, to, bytes.clone()));
         }

@@ -3,7 +3,7 @@
 mod judge;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::plan::{Fault, Plan, Request, Timed};
 use super::rest;
 use super::samples::{family, samples};
 use super::watch::{self, Watch};
-use crate::core::id::{Dot, Origin};
+use crate::core::id::Dot;
 use crate::messages::causality::DigestReport;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
@@ -72,8 +72,6 @@ struct Run {
     watch: Rc<RefCell<Watch>>,
     /// Writes that only a node held which has lost its memory, and when.
     lost: BTreeMap<Dot, u64>,
-    /// Lives that ended with the memory of their node.
-    crashed: BTreeSet<Origin>,
     violations: Vec<Violation>,
 }
 
@@ -99,7 +97,6 @@ impl Run {
             clients: Rc::default(),
             watch: Rc::default(),
             lost: BTreeMap::new(),
-            crashed: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
@@ -271,7 +268,6 @@ impl Run {
         let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
         let now_ms = self.now_ms();
         let lost: Vec<Dot> = known.filter(only_here).collect();
-        self.crashed.insert(mine.origin);
         for dot in lost {
             self.lost.insert(dot, now_ms);
         }

@@ -209,7 +209,12 @@ impl CausalState {
         }
         promises.prune(covered);
         first_times.retain(|origin, _| !covered.has_ended(origin));
-        self.settlement = Arc::new(Settlement::new(self.domain, covered, &self.ended));
+        self.settlement = Arc::new(Settlement::new(
+            self.origin,
+            self.domain,
+            covered,
+            &self.ended,
+        ));
     }
 
     /// Whether tombstones that could outrank this write are gone already.
@@ -362,7 +367,12 @@ impl CausalState {
         let before = self.ended.len();
         self.ended.expire(self.time.ms, rules.ended);
         if self.ended.len() < before {
-            self.settlement = Arc::new(Settlement::new(self.domain, &self.covered, &self.ended));
+            self.settlement = Arc::new(Settlement::new(
+                self.origin,
+                self.domain,
+                &self.covered,
+                &self.ended,
+            ));
         }
     }
 

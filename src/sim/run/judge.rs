@@ -96,21 +96,27 @@ impl Run {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let told: Vec<Named> = self.clients.borrow().named().to_vec();
+        let reborn = self
+            .counts()
+            .get("incarnations_renewed")
+            .is_some_and(|n| *n > 0);
+        let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
             if had.has(&dot) {
-                if let Some(told) = told {
+                // A side of a cut that forgets the other one takes for lost what is there.
+                if let Some(told) = told.filter(|_| !self.plan.forgets()) {
                     let told = told.operation;
                     let text = format!("{told} was told that {dot} is lost, and all have it");
                     self.violation("false alarm", text);
                 }
                 continue;
             }
-            if told.is_some() || self.lost.contains_key(&dot) {
+            // What could not be told from a deleted value was given up, and is told to be lost from then on.
+            if told.is_some() || given_up || self.lost.contains_key(&dot) {
                 forgiven.insert(operation);
             }
-            let ended_here = dot.origin == had.origin || self.crashed.contains(&dot.origin);
-            if ended_here && !self.lost.contains_key(&dot) {
+            if !reborn && !self.lost.contains_key(&dot) {
                 let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
                 self.violation("lost write", text);
             }
