@@ -23,6 +23,7 @@ mod crashes;
 mod cuts;
 mod deferral;
 mod dependencies;
+mod ends;
 mod errors;
 mod forgetting;
 mod keys;

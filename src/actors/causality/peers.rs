@@ -82,13 +82,14 @@ impl Causality {
         metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
     }
 
-    fn consider(&mut self, digest: &Digest, may_join: bool) {
+    /// False if the digest is not to be heeded.
+    fn consider(&mut self, digest: &Digest, may_join: bool) -> bool {
         let latest_ms = self.parts.wall.now_ms() + self.parts.rules.max_drift_ms;
         let heeded = self.state.heed(digest, latest_ms);
         self.gauge_buffer();
         self.mind_own_life();
         if !heeded {
-            return;
+            return false;
         }
         self.gauge_clock(digest);
         let due = match self.serving.mending() {
@@ -102,6 +103,7 @@ impl Causality {
         if due {
             self.fetch_join(digest.from.address);
         }
+        true
     }
 
     fn gauge_clock(&self, digest: &Digest) {
@@ -237,8 +239,11 @@ impl Handler<Mail<DigestReceived>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<DigestReceived>, _: &mut Context<Self>) {
-        let received = mail.open();
-        self.consider(&received.digest, received.may_join);
+        let DigestReceived { digest, may_join } = mail.open();
+        if self.consider(&digest, may_join) && digest.bootstrapped {
+            // It answers, so it is a source, if not yet over a link that has to settle.
+            self.serving.wait_again(self.parts.uptime.now());
+        }
     }
 }
 

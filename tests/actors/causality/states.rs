@@ -9,7 +9,7 @@ use causet::core::wire::{
     Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
 };
 use causet::messages::causality::{
-    ClientReply, DeleteConfirmed, Drain, JoinEnded, ReadJoin, Refusal,
+    ClientReply, DeleteConfirmed, Drain, ExchangeDigest, JoinEnded, ReadJoin, Refusal,
 };
 use causet::messages::view::ViewChanged;
 
@@ -138,6 +138,38 @@ fn a_failed_bootstrap_is_tried_again_and_given_up_500_ms_after_the_last_failure(
         assert_eq!(stage.status().await, Status::Starting);
         // It looks at every half heartbeat.
         pass(150).await;
+        assert_eq!(stage.status().await, Status::Serving);
+    });
+}
+
+#[test]
+fn it_waits_for_a_peer_that_answers_until_the_link_to_it_may_be_used() {
+    in_virtual_time(async {
+        let stage = Stage::starting();
+        for _ in 0..20 {
+            stage.hear(digest(origin(2), Clock::new()), false).await;
+            pass(250).await;
+        }
+        assert_eq!(stage.status().await, Status::Starting);
+        stage.hear(digest(origin(2), Clock::new()), true).await;
+        assert_eq!(stage.asked(), [address(2)]);
+    });
+}
+
+#[test]
+fn it_does_not_wait_for_a_peer_that_it_hears_and_cannot_reach() {
+    in_virtual_time(async {
+        let stage = Stage::starting();
+        for _ in 0..3 {
+            let exchange = |reply| ExchangeDigest {
+                digest: digest(origin(2), Clock::new()),
+                may_join: false,
+                steady: false,
+                reply,
+            };
+            stage.actor.ask(exchange).await;
+            pass(200).await;
+        }
         assert_eq!(stage.status().await, Status::Serving);
     });
 }
