@@ -18,7 +18,7 @@ use super::plan::{Fault, Plan, Request, Timed};
 use super::rest;
 use super::samples::{family, samples};
 use super::watch::{self, Watch};
-use crate::core::id::Dot;
+use crate::core::id::{Dot, Origin};
 use crate::messages::causality::DigestReport;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
@@ -70,6 +70,8 @@ struct Run {
     network: Network,
     clients: Rc<RefCell<Clients>>,
     watch: Rc<RefCell<Watch>>,
+    /// Lives that ended with the memory of their node, and how many writes each had made when it was last asked.
+    crashed: BTreeMap<Origin, u64>,
     /// Writes that only a node held which has lost its memory, and when.
     lost: BTreeMap<Dot, u64>,
     violations: Vec<Violation>,
@@ -96,6 +98,7 @@ impl Run {
             network,
             clients: Rc::default(),
             watch: Rc::default(),
+            crashed: BTreeMap::new(),
             lost: BTreeMap::new(),
             violations: Vec::new(),
         }
@@ -271,6 +274,15 @@ impl Run {
         for dot in lost {
             self.lost.insert(dot, now_ms);
         }
+        self.crashed
+            .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
+    /// was asked what it had, was with nobody else either.
+    fn is_lost(&self, dot: &Dot) -> bool {
+        let last = self.crashed.get(&dot.origin);
+        self.lost.contains_key(dot) || last.is_some_and(|last| dot.counter > *last)
     }
 
     // --- the quiet ---

@@ -37,6 +37,10 @@ const FAILED_ONCE: &[(u64, &str)] = &[
         3_004_761,
         "a difference that its asker had given up kept others from joining for ten seconds",
     ),
+    (
+        3_015_129,
+        "what a node wrote in the very moment of its crash was not counted as lost (the simulator was wrong)",
+    ),
 ];
 
 #[test]

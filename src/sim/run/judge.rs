@@ -113,10 +113,10 @@ impl Run {
                 continue;
             }
             // What could not be told from a deleted value was given up, and is told to be lost from then on.
-            if told.is_some() || given_up || self.lost.contains_key(&dot) {
+            if told.is_some() || given_up || self.is_lost(&dot) {
                 forgiven.insert(operation);
             }
-            if !reborn && !self.lost.contains_key(&dot) {
+            if !reborn && !self.is_lost(&dot) {
                 let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
                 self.violation("lost write", text);
             }
@@ -155,7 +155,7 @@ impl Run {
         };
         for (origin, counter) in lacking {
             let dot = Dot { origin, counter };
-            if !self.lost.contains_key(&dot) {
+            if !self.is_lost(&dot) {
                 let text = format!("metadata names {dot}, which nobody has and nobody has lost");
                 self.violation("unmeetable metadata", text);
             }
