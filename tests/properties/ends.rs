@@ -222,8 +222,8 @@ impl World {
         (BEGAN_MS + self.now_ms).saturating_add_signed(self.nodes[at].offset_ms)
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
+    fn take(&mut self, step: &Step) {
+        match *step {
             Step::Write {
                 client,
                 at,
@@ -238,9 +238,10 @@ impl World {
                 count,
             } => {
                 let logs: Vec<_> = self.logs.values().collect();
-                let log = (!logs.is_empty()).then(|| of.get(&logs).to_vec());
-                let writes = log.into_iter().flatten().skip(first).take(count);
-                self.push(to, writes.collect());
+                if !logs.is_empty() {
+                    let log = of.get(&logs).iter().skip(first).take(count);
+                    self.push(to, log.cloned().collect());
+                }
             }
             Step::Say { at } => {
                 let digest = self.say(at);
@@ -593,7 +594,7 @@ proptest! {
     ) {
         let mut world = World::new();
         for step in steps {
-            world.take(step);
+            world.take(&step);
             world.check();
         }
         world.come_to_rest();
