@@ -127,6 +127,34 @@ impl<'h> Facts<'h> {
         self.key_numbers.get(name).copied()
     }
 
+    /// Whether the node is a DELETE that was answered with "absent", and may have written nevertheless: it found a
+    /// value, and before its write was applied, another DELETE was. Nothing but such another one, which it neither
+    /// knew nor can have been known to, makes it write; its answer's metadata then names its own write, not the other.
+    pub(super) fn may_have_deleted(&self, node: usize) -> bool {
+        self.nodes[node].role == Role::Read(Source::Unnamed)
+            && self.operation(node).is_some_and(|o| {
+                o.action == Action::Delete && o.outcome == Outcome::Absent(Absence::Unnamed)
+            })
+    }
+
+    /// Whether the node is a DELETE of which nothing tells under what name it wrote, if it did.
+    pub(super) fn is_anonymous_delete(&self, node: usize) -> bool {
+        let untold = |o: &Operation| {
+            matches!(
+                o.outcome,
+                Outcome::Unknown | Outcome::Acknowledged { identity: None }
+            )
+        };
+        let wrote =
+            self.nodes[node].role == Role::Delete && self.operation(node).is_some_and(untold);
+        wrote || self.may_have_deleted(node)
+    }
+
+    /// Takes the node for the write that it was found to be.
+    pub(super) fn has_deleted(&mut self, node: usize) {
+        self.nodes[node].role = Role::Delete;
+    }
+
     /// Whether the node is a write that the caller gave up for lost.
     pub(super) fn forgiven(&self, node: usize) -> bool {
         let forgiven = &self.history.forgiven;
@@ -240,26 +268,22 @@ impl<'h> Facts<'h> {
         let mut unclaimed: Vec<Vec<&'h str>> = vec![Vec::new(); self.keys.len()];
         let mut seen = HashSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            let Some(operation) = self.operation(index) else {
-                continue;
-            };
-            match (&node.role, &operation.outcome) {
-                (Role::Delete, Outcome::Unknown | Outcome::Acknowledged { identity: None }) => {
-                    anonymous[node.key].push(index);
-                }
-                (_, Outcome::Absent(Absence::By(name))) => {
-                    let name = name.as_str();
-                    if !self.identities.contains_key(name) && seen.insert(name) {
-                        unclaimed[node.key].push(name);
-                    }
-                }
-                _ => {}
+            if self.is_anonymous_delete(index) {
+                anonymous[node.key].push(index);
+            }
+            if let Some(operation) = self.operation(index)
+                && let Outcome::Absent(Absence::By(name)) = &operation.outcome
+                && !self.identities.contains_key(name.as_str())
+                && seen.insert(name.as_str())
+            {
+                unclaimed[node.key].push(name);
             }
         }
         for (key, names) in unclaimed.into_iter().enumerate() {
             match (names.as_slice(), anonymous[key].as_slice()) {
                 ([name], [only]) => {
                     self.identities.insert(name, *only);
+                    self.has_deleted(*only);
                 }
                 (names, candidates) => {
                     for name in names.iter().take(candidates.len()) {

@@ -158,16 +158,8 @@ impl Cell<'_, '_> {
 
     /// Whether some DELETE of the key never told its identity, so that the one held may be it.
     fn anonymous_delete(&self, key: usize) -> bool {
-        self.facts.nodes.iter().enumerate().any(|(index, node)| {
-            node.key == key
-                && node.role == Role::Delete
-                && self.facts.operation(index).is_some_and(|o| {
-                    matches!(
-                        o.outcome,
-                        Outcome::Unknown | Outcome::Acknowledged { identity: None }
-                    )
-                })
-        })
+        let mut nodes = self.facts.nodes.iter().enumerate();
+        nodes.any(|(index, node)| node.key == key && self.facts.is_anonymous_delete(index))
     }
 
     /// The writes of the key that happened and are not forgiven, in ranks.
@@ -208,11 +200,8 @@ impl Cell<'_, '_> {
     /// overwritten.
     fn lost_unless_deleted(&self, key: usize) -> Option<Violation> {
         let standing = self.standing(key);
-        let explains = |rank: &usize| {
-            self.facts.nodes[self.order.node[*rank]].role == Role::Delete
-                && !self.order.future[*rank].meets(&standing)
-        };
-        if self.order.writes[key].iter().any(|w| explains(&w)) {
+        let mut deletes = self.order.deletes[key].iter();
+        if deletes.any(|rank| !self.order.future[rank].meets(&standing)) {
             return None;
         }
         self.lost_all(key)

@@ -35,7 +35,7 @@ pub enum Absence {
     /// The delete with this identity had removed it.
     By(String),
     /// The answer does not tell: some delete, or the initial state. See [`check`](super::check) for how such
-    /// reads are explained.
+    /// reads are explained. As the answer to a DELETE it does not tell either whether that one has written.
     Unnamed,
 }
 
@@ -52,7 +52,8 @@ pub enum Outcome {
         /// The value's text, as in the [`Action::Put`] that wrote it.
         value: String,
     },
-    /// The GET or DELETE found no value. A DELETE that found none is a read.
+    /// The GET or DELETE found no value. A DELETE that found none is a read; but if [`Absence::Unnamed`], it may have
+    /// written all the same, after another DELETE that it had not seen.
     Absent(Absence),
     /// Refused (503): without effect and no part of the causal order.
     Refused,

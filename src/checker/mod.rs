@@ -46,7 +46,8 @@ const ABSENCE_ROUNDS: usize = 4;
 /// each read by itself, by the initial state if no write of the key is in its causal past, else by any DELETE
 /// of that key that the read does not precede and that no write in its causal past has overwritten. Where
 /// only one DELETE is left, the read is taken to have read from it; where none is, it is a violation; where
-/// there are several, nothing follows.
+/// there are several, nothing follows. A DELETE that was answered so may have written as well, if there is another
+/// one that neither precedes nor follows it.
 pub fn check(history: &History) -> Report {
     let mut report = Report::default();
     count_operations(history, &mut report.counts);

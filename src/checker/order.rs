@@ -31,6 +31,8 @@ pub(super) struct CausalOrder {
     pub(super) future: Vec<Bits>,
     /// By key: the ranks of its writes.
     pub(super) writes: Vec<Bits>,
+    /// By key: the ranks of its DELETEs, those included that were answered with "absent" and may have written.
+    pub(super) deletes: Vec<Bits>,
 }
 
 impl CausalOrder {
@@ -66,14 +68,43 @@ impl CausalOrder {
                 writes[facts.nodes[*n].key].insert(position);
             }
         }
-        Ok(Self {
+        let mut order = Self {
             node,
             rank,
             before,
             past,
             future,
             writes,
-        })
+            deletes: Vec::new(),
+        };
+        order.deletes = order.possible_deletes(facts);
+        Ok(order)
+    }
+
+    /// A DELETE that was answered with "absent" has written only if there is another one of that key which neither
+    /// precedes it nor follows it.
+    fn possible_deletes(&self, facts: &Facts<'_>) -> Vec<Bits> {
+        let mut deletes = vec![Bits::new(self.node.len()); facts.keys.len()];
+        for (rank, n) in self.node.iter().enumerate() {
+            if facts.nodes[*n].role == Role::Delete || facts.may_have_deleted(*n) {
+                deletes[facts.nodes[*n].key].insert(rank);
+            }
+        }
+        for of_key in &mut deletes {
+            let all = of_key.clone();
+            of_key.retain(|rank| {
+                !facts.may_have_deleted(self.node[rank]) || self.is_concurrent_to_any(rank, &all)
+            });
+        }
+        deletes
+    }
+
+    fn is_concurrent_to_any(&self, rank: usize, others: &Bits) -> bool {
+        let mut concurrent = others.clone();
+        concurrent.remove(rank);
+        concurrent.remove_all(&self.past[rank]);
+        concurrent.remove_all(&self.future[rank]);
+        concurrent.highest().is_some()
     }
 
     /// Whether the first rank causally precedes the second.

@@ -18,18 +18,22 @@ enum Explanation {
 /// Gives reads that only one delete explains that delete as their source. Whether there were such.
 ///
 /// What is ruled out stays so however much is added to the causal order; so a choice that is forced stays forced.
+/// A DELETE that was answered with "absent" has written if it is all that explains a read. It is itself a read for
+/// sure only if it has seen the one delete that explains it: had it written, it would not have read from another.
 pub(super) fn settle_absences(facts: &mut Facts<'_>, order: &CausalOrder) -> bool {
     let mut settled = Vec::new();
     for (rank, node) in order.node.iter().enumerate() {
         if facts.nodes[*node].role == Role::Read(Source::Unnamed)
             && let Explanation::Deletes(deletes) = explain(facts, order, rank)
             && let [only] = deletes.as_slice()
+            && (!facts.may_have_deleted(*node) || order.precedes(*only, rank))
         {
             settled.push((*node, order.node[*only]));
         }
     }
     for (read, delete) in &settled {
         facts.nodes[*read].role = Role::Read(Source::Write(*delete));
+        facts.has_deleted(*delete);
     }
     !settled.is_empty()
 }
@@ -84,14 +88,12 @@ fn explain(facts: &Facts<'_>, order: &CausalOrder, read: usize) -> Explanation {
     }
     let key = facts.nodes[order.node[read]].key;
     let possible = |delete: &usize| {
-        facts.nodes[order.node[*delete]].role == Role::Delete
-            && !order.precedes(read, *delete)
-            && !order.future[*delete].meets(&past)
+        *delete != read && !order.precedes(read, *delete) && !order.future[*delete].meets(&past)
     };
-    Explanation::Deletes(order.writes[key].iter().filter(possible).collect())
+    Explanation::Deletes(order.deletes[key].iter().filter(possible).collect())
 }
 
-/// Whether this is an absent read that names no delete, and that more than one explains.
+/// Whether this is an absent read that names no delete, and that a delete explains, but none for sure.
 pub(super) fn is_ambiguous(facts: &Facts<'_>, order: &CausalOrder, read: usize) -> bool {
     let unnamed = facts.nodes[order.node[read]].role == Role::Read(Source::Unnamed);
     unnamed && matches!(explain(facts, order, read), Explanation::Deletes(d) if !d.is_empty())

@@ -148,7 +148,7 @@ pub struct Counts {
     pub absent_initial: u64,
     /// Absent reads explained by a delete: named by the answer, or the only one possible.
     pub absent_deleted: u64,
-    /// Absent reads that more than one delete explains; nothing follows from them.
+    /// Absent reads that a delete explains, but no one for sure; nothing follows from them.
     pub absent_ambiguous: u64,
     /// Pairs of replica and key whose final state was checked.
     pub final_cells: u64,

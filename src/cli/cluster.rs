@@ -14,13 +14,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use causet::config::SettingsError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use self::logs::Logs;
 use self::member::Member;
 pub(super) use self::plan::ClusterArgs;
 use self::plan::{Plan, PortInUse};
+use super::signals::Signals;
 use super::{FAILED, MISUSED, fail};
 
 /// Replicas that are not ready by then never will be.
@@ -60,7 +60,7 @@ pub(super) fn run(args: &ClusterArgs) -> ExitCode {
 
 async fn run_cluster(args: &ClusterArgs) -> Result<(), ClusterError> {
     let plan = Plan::new(args)?;
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen().map_err(ClusterError::Signals)?;
     plan.check_ports()?;
     let logs = Logs::start().map_err(ClusterError::Start)?;
     let mut members = Vec::new();
@@ -140,30 +140,6 @@ async fn stop(
         member.kill(logs).await;
     }
     result
-}
-
-/// Both ways to end the cluster from outside, other than by force.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, ClusterError> {
-        let on = |kind| signal(kind).map_err(ClusterError::Signals);
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// To standard output, where nobody may be listening: the cluster runs all the same.

@@ -8,6 +8,7 @@ mod health;
 mod probe;
 mod replica;
 mod settings;
+mod signals;
 mod verify;
 
 use std::ffi::OsString;

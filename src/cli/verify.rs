@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use causet::checker::{History, text};
-use causet::verify::{Node, OPERATIONS_MAX, Plan, verify};
+use causet::verify::{NobodyAnswers, Node, OPERATIONS_MAX, Plan, Verdict, verify};
+use tokio::sync::oneshot;
 
+use super::signals::Signals;
 use super::{FAILED, MISUSED, fail};
 
 /// Put a running cluster to the test: is it causally consistent?
@@ -19,6 +21,8 @@ use super::{FAILED, MISUSED, fail};
 ///
 /// A write without an answer may have happened or not. A replica that is killed takes along what it had acknowledged and not
 /// yet handed on; that is reported as lost writes, apart from all else, and fails unless --allow-lost.
+///
+/// Ctrl-C (or SIGTERM) ends the clients' work early; what they have seen until then is judged all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct VerifyArgs {
@@ -103,7 +107,7 @@ pub(super) fn run(args: &VerifyArgs) -> ExitCode {
             &format_args!("--history: cannot write {}: {error}", file.display()),
         );
     }
-    let verdict = match actix_rt::System::new().block_on(verify(&plan, &say)) {
+    let verdict = match actix_rt::System::new().block_on(verify_until_stopped(&plan)) {
         Ok(verdict) => verdict,
         Err(error) => return fail(FAILED, &error),
     };
@@ -122,6 +126,39 @@ pub(super) fn run(args: &VerifyArgs) -> ExitCode {
             FAILED,
             &"nothing is shown: no write was acknowledged and then read",
         )
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+enum NoVerdict {
+    #[error(transparent)]
+    NobodyAnswers(#[from] NobodyAnswers),
+    #[error("cannot handle signals: {0}")]
+    Signals(std::io::Error),
+    #[error("stopped at once by a second signal")]
+    StoppedTwice,
+}
+
+/// The first signal ends the clients' work, the second everything.
+async fn verify_until_stopped(plan: &Plan) -> Result<Verdict, NoVerdict> {
+    let mut signals = Signals::listen().map_err(NoVerdict::Signals)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        // The sender lives until it is used: only its message ends the wait.
+        let _ = stopped.await;
+    };
+    let mut verdict = std::pin::pin!(verify(plan, stopped, &say));
+    tokio::select! {
+        biased;
+        verdict = &mut verdict => return Ok(verdict?),
+        () = signals.next() => say("stopping the clients"),
+    }
+    let _ = stop.send(());
+    tokio::select! {
+        biased;
+        verdict = &mut verdict => Ok(verdict?),
+        () = signals.next() => Err(NoVerdict::StoppedTwice),
     }
 }
 

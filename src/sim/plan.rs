@@ -128,8 +128,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 23] = [
+    /// All that every plan is made of.
+    pub const ALL: [Self; 18] = [
         Self::Loss,
         Self::Duplication,
         Self::Reordering,
@@ -148,15 +148,10 @@ impl Kind {
         Self::LateStart,
         Self::JoinCut,
         Self::LastCopy,
-        Self::Forget,
-        Self::LongAbsence,
-        Self::IsolatedRestart,
-        Self::ManyRestarts,
-        Self::Deletes,
     ];
 
-    /// Those about the life and end of origins; they come on top of the others.
-    const OF_LIVES: [Self; 5] = [
+    /// Those about the life and end of origins; where they are asked for, they come on top of the others.
+    pub const OF_ENDS: [Self; 5] = [
         Self::Forget,
         Self::LongAbsence,
         Self::IsolatedRestart,
@@ -253,6 +248,11 @@ impl Plan {
     /// The plan of a seed.
     pub fn from_seed(seed: u64) -> Self {
         draft::plan(seed)
+    }
+
+    /// The same with faults about the life and end of origins on top.
+    pub fn with_ends(seed: u64) -> Self {
+        draft::plan_with_ends(seed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The clients at work: each request goes to some node, with some lineage's metadata.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::Run;
 use super::record::{Lineage, Meaning, Verb, Wish};
 use super::talk::{Ask, Reply};
-use super::{Plan, Run};
 
 /// Between two lines about the progress.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -65,23 +65,34 @@ struct Work<'a, 'p> {
     run: &'a Run<'p>,
     tally: RefCell<Tally>,
     nodes: RefCell<Vec<Health>>,
-    end_ms: u64,
+    /// No request goes out from then on.
+    end_ms: Cell<u64>,
 }
 
-/// Lets the clients work for the plan's span.
-pub(super) async fn run(run: &Run<'_>, say: &dyn Fn(&str)) -> Tally {
+/// Lets the clients work for the plan's span, or until `stop` ends.
+pub(super) async fn run(
+    run: &Run<'_>,
+    stop: impl Future<Output = ()>,
+    say: &dyn Fn(&str),
+) -> Tally {
     let start_ms = run.uptime.now();
     let span_ms = u64::try_from(run.plan.span.as_millis()).unwrap_or(u64::MAX);
     let work = Work {
         run,
         tally: RefCell::default(),
         nodes: RefCell::new(vec![Health::default(); run.plan.nodes.len()]),
-        end_ms: start_ms.saturating_add(span_ms),
+        end_ms: Cell::new(start_ms.saturating_add(span_ms)),
     };
     let clients = join_all((0..run.plan.clients).map(|number| work.client(number)));
+    let stopped = async {
+        stop.await;
+        work.end_ms.set(run.uptime.now());
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         biased;
         _ = clients => {}
+        () = stopped => {}
         () = work.progress(start_ms, say) => {}
     }
     work.tally.into_inner()
@@ -99,15 +110,16 @@ impl Work<'_, '_> {
             share.saturating_mul(clients).max(Duration::from_nanos(1)),
         );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut again = None;
+        let (mut again, mut last) = (None, None);
         loop {
             ticks.tick().await;
-            if self.run.uptime.now() >= self.end_ms {
+            if self.run.uptime.now() >= self.end_ms.get() {
                 break;
             }
             let (history, wish) = again
                 .take()
-                .unwrap_or_else(|| wish(&mut rng, plan, number, self.run.records.len()));
+                .unwrap_or_else(|| self.wish(&mut rng, number, last));
+            last = Some((history, wish.key));
             let node = self.pick(&mut rng);
             let meaning = self
                 .request(history, wish, node, rng.random_range(0..usize::MAX))
@@ -117,6 +129,54 @@ impl Work<'_, '_> {
                 again = Some((history, wish));
             }
         }
+    }
+
+    /// What a client does next, and in which history, after it was at the key `last`.
+    fn wish(
+        &self,
+        rng: &mut ChaCha8Rng,
+        client: usize,
+        last: Option<(usize, usize)>,
+    ) -> (usize, Wish) {
+        let (plan, histories) = (self.run.plan, self.run.records.len());
+        let other = rng.random_range(0..plan.clients);
+        let lineage = match (rng.random_range(0..100), client % 4) {
+            // Every fourth has short sessions. Who has seen little is refused nowhere, and sees what else is wrong.
+            (70.., 3) => Lineage::Fresh,
+            (0..70, _) => Lineage::Own,
+            (70..80, _) => Lineage::HandedOver(other),
+            (80..88, _) => Lineage::Merged(other),
+            (88..96, _) => Lineage::Repeated(rng.random_range(0..usize::MAX)),
+            _ => Lineage::Fresh,
+        };
+        let anywhere = (
+            rng.random_range(0..histories),
+            rng.random_range(0..plan.keys),
+        );
+        let (history, key) = match rng.random_range(0..100) {
+            0..25 => (anywhere.0, 0),
+            // Whoever comes back to a key sees whether what he did or saw there is there still.
+            25..55 => last.unwrap_or(anywhere),
+            _ => anywhere,
+        };
+        let verb = match (rng.random_range(0..100), lineage) {
+            // Metadata is merged by a read.
+            (_, Lineage::Merged(_)) | (0..50, _) => Verb::Get,
+            // Every other key is never deleted: nothing excuses who finds it gone.
+            (92.., _) if key % 2 == 0 => Verb::Delete,
+            _ => Verb::Put,
+        };
+        let wait_s = rng.random_bool(0.2).then(|| rng.random_range(1..=3));
+        (
+            history,
+            Wish {
+                client,
+                key,
+                verb,
+                lineage,
+                wait_s,
+            },
+        )
     }
 
     /// Some node, one of those that answer if there are any; now and then one that did not. One that holds many
@@ -209,38 +269,4 @@ impl Run<'_> {
             .borrow_mut()
             .receive(&sent, reply, self.uptime.now(), choice)
     }
-}
-
-/// What a client does next, and in which history.
-fn wish(rng: &mut ChaCha8Rng, plan: &Plan, client: usize, histories: usize) -> (usize, Wish) {
-    let other = rng.random_range(0..plan.clients);
-    let lineage = match rng.random_range(0..100) {
-        0..70 => Lineage::Own,
-        70..80 => Lineage::HandedOver(other),
-        80..88 => Lineage::Merged(other),
-        88..96 => Lineage::Repeated(rng.random_range(0..usize::MAX)),
-        _ => Lineage::Fresh,
-    };
-    let verb = match (rng.random_range(0..100), lineage) {
-        // Metadata is merged by a read.
-        (_, Lineage::Merged(_)) | (0..50, _) => Verb::Get,
-        (50..92, _) => Verb::Put,
-        _ => Verb::Delete,
-    };
-    let key = if rng.random_bool(0.25) {
-        0
-    } else {
-        rng.random_range(0..plan.keys)
-    };
-    let wait_s = rng.random_bool(0.2).then(|| rng.random_range(1..=3));
-    (
-        rng.random_range(0..histories),
-        Wish {
-            client,
-            key,
-            verb,
-            lineage,
-            wait_s,
-        },
-    )
 }

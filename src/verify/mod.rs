@@ -85,14 +85,19 @@ struct Run<'a> {
     records: Vec<RefCell<Record>>,
 }
 
-/// Runs the plan and judges what was seen; `say` is given a line about the progress every few seconds.
+/// Runs the plan and judges what was seen; `say` is given a line about the progress every few seconds. The clients
+/// work until the plan's span is over or `stop` is, whichever comes first.
 ///
 /// Needs a running `actix_rt::System`. Ends after the plan's span and settling time, at most two minutes and ten seconds for
 /// each node beyond, and the time that checking takes.
 ///
 /// # Errors
 /// [`NobodyAnswers`] says what came of asking each.
-pub async fn verify(plan: &Plan, say: &dyn Fn(&str)) -> Result<Verdict, NobodyAnswers> {
+pub async fn verify(
+    plan: &Plan,
+    stop: impl Future<Output = ()>,
+    say: &dyn Fn(&str),
+) -> Result<Verdict, NobodyAnswers> {
     let name = format!("verify-{:x}-{:x}", SystemClock.now_ms(), std::process::id());
     let records = (0..plan.histories())
         .map(|number| Record::new(&format!("{name}-{number}"), plan.clients, plan.keys));
@@ -105,7 +110,8 @@ pub async fn verify(plan: &Plan, say: &dyn Fn(&str)) -> Result<Verdict, NobodyAn
     for silent in find_anybody(&run).await? {
         say(&format!("going on without {silent}"));
     }
-    let tally = load::run(&run, say).await;
+    say(&format!("the clients are at work; keys {name}-…"));
+    let tally = load::run(&run, stop, say).await;
     say("the clients are done; waiting until all nodes agree");
     let unread = quiet::read_states(&run).await;
     let parting = quiet::parting_reads(&run, &unread).await;

@@ -22,10 +22,36 @@ const PARTING_WAIT_S: u64 = 5;
 /// Reads at every node with every client's newest metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Parting {
+    /// All of them.
+    pub reads: u64,
     /// Those that were answered.
     pub served: u64,
-    /// Those that were not: the metadata depends on what this node lacks.
-    pub unserved: u64,
+    /// Refused, though another node serves the same client: this one lacks what is still there.
+    pub behind: u64,
+    /// Clients whom every node that answered has refused: what they have seen is nowhere any more.
+    pub stranded: u64,
+    /// Without an answer; nothing follows from them.
+    pub unanswered: u64,
+    /// Answered with a status that the contract does not have there.
+    pub unexpected: u64,
+}
+
+impl Parting {
+    /// Adds one client's reads, one at each node.
+    fn add(&mut self, meanings: &[Meaning]) {
+        let count = |wanted: fn(&Meaning) -> bool| {
+            let found = meanings.iter().filter(|meaning| wanted(meaning));
+            found.count() as u64
+        };
+        let served = count(|m| *m == Meaning::Answered);
+        let refused = count(|m| *m == Meaning::Refused);
+        self.reads += meanings.len() as u64;
+        self.served += served;
+        self.behind += if served > 0 { refused } else { 0 };
+        self.stranded += u64::from(served == 0 && refused > 0);
+        self.unanswered += count(|m| matches!(m, Meaning::Unsent | Meaning::Unanswered));
+        self.unexpected += count(|m| matches!(m, Meaning::Unexpected(_)));
+    }
 }
 
 /// Reads all keys at all nodes until all answer and agree, at most for the settling time; keeps what was read
@@ -96,11 +122,12 @@ async fn read_node(run: &Run<'_>, node: &Node) -> Option<Vec<FinalState>> {
 
 /// Reads the hot key at every node but `unread` with every client's newest metadata; these reads are part of the history.
 pub(super) async fn parting_reads(run: &Run<'_>, unread: &[usize]) -> Parting {
-    let mut parting = Parting::default();
+    let lineages: Vec<(usize, usize)> = (0..run.records.len())
+        .flat_map(|history| (0..run.plan.clients).map(move |client| (history, client)))
+        .collect();
+    let mut seen = vec![Vec::new(); lineages.len()];
     for node in (0..run.plan.nodes.len()).filter(|node| !unread.contains(node)) {
-        let lineages = (0..run.records.len())
-            .flat_map(|history| (0..run.plan.clients).map(move |client| (history, client)));
-        let reads = lineages.map(|(history, client)| {
+        let reads = lineages.iter().map(|&(history, client)| {
             let wish = Wish {
                 client,
                 key: 0,
@@ -110,13 +137,13 @@ pub(super) async fn parting_reads(run: &Run<'_>, unread: &[usize]) -> Parting {
             };
             run.request(history, wish, node, 0)
         });
-        for meaning in join_all(reads).await {
-            if meaning == Meaning::Answered {
-                parting.served += 1;
-            } else {
-                parting.unserved += 1;
-            }
+        for (seen, meaning) in seen.iter_mut().zip(join_all(reads).await) {
+            seen.push(meaning);
         }
+    }
+    let mut parting = Parting::default();
+    for meanings in &seen {
+        parting.add(meanings);
     }
     parting
 }
@@ -146,5 +173,28 @@ async fn remove_keys_at(run: &Run<'_>, node: &Node) {
         ) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_everywhere_is_told_from_who_is_refused_somewhere() {
+        use Meaning::{Answered, Refused, Unanswered, Unexpected, Unsent};
+        let mut parting = Parting::default();
+        parting.add(&[Answered, Refused, Refused]);
+        parting.add(&[Refused, Unsent, Refused]);
+        parting.add(&[Unanswered, Unsent, Unexpected(500)]);
+        let expected = Parting {
+            reads: 9,
+            served: 1,
+            behind: 2,
+            stranded: 1,
+            unanswered: 3,
+            unexpected: 1,
+        };
+        assert_eq!(parting, expected);
     }
 }

@@ -14,11 +14,6 @@ const OLD_MAX: usize = 64;
 /// Metadata beyond this fits no header of a request, and is not merged with another.
 const HEADER_MAX_BYTES: usize = 8 << 10;
 
-/// Between two DELETEs of one key. A DELETE that finds the key deleted by another one just then answers 404,
-/// though it may have written; rare enough, it is safe to take a 404 for a read. It also leaves fewer reads
-/// of absence that several DELETEs explain.
-const DELETE_AGAIN_MS: u64 = 500;
-
 /// Where a request's metadata comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lineage {
@@ -105,8 +100,7 @@ pub(super) struct Record {
     old: Vec<Observed>,
     /// How much metadata was handed out.
     handed_out: usize,
-    /// By key: when its last DELETE was done; the greatest number while it is under way.
-    deleted_ms: Vec<Option<u64>>,
+    keys: usize,
 }
 
 impl Record {
@@ -117,7 +111,7 @@ impl Record {
             newest: vec![Observed::nothing(); clients],
             old: Vec::new(),
             handed_out: 0,
-            deleted_ms: vec![None; keys],
+            keys,
         }
     }
 
@@ -128,22 +122,11 @@ impl Record {
 
     /// The names of all keys.
     pub(super) fn key_names(&self) -> Vec<String> {
-        (0..self.deleted_ms.len())
-            .map(|number| self.key(number))
-            .collect()
+        (0..self.keys).map(|number| self.key(number)).collect()
     }
 
     /// Writes down that a request goes out, until told otherwise without an answer.
-    pub(super) fn send(&mut self, mut wish: Wish, replica: &str, now_ms: u64) -> Sent {
-        if wish.verb == Verb::Delete
-            && self.deleted_ms[wish.key]
-                .is_some_and(|ms| ms.saturating_add(DELETE_AGAIN_MS) > now_ms)
-        {
-            wish.verb = Verb::Get;
-        }
-        if wish.verb == Verb::Delete {
-            self.deleted_ms[wish.key] = Some(u64::MAX);
-        }
+    pub(super) fn send(&mut self, wish: Wish, replica: &str, now_ms: u64) -> Sent {
         let (one, other) = self.observed(wish);
         let place = self.history.operations.len();
         let value = (wish.verb == Verb::Put).then(|| format!("w{place}"));
@@ -212,9 +195,6 @@ impl Record {
         now_ms: u64,
         choice: usize,
     ) -> Meaning {
-        if sent.wish.verb == Verb::Delete {
-            self.deleted_ms[sent.wish.key] = Some(now_ms);
-        }
         let operation = &mut self.history.operations[sent.place];
         let (outcome, meaning, metadata) = match reply {
             Reply::Unsent(_) => (Outcome::Refused, Meaning::Unsent, None),

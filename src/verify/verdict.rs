@@ -25,7 +25,7 @@ pub struct Verdict {
     pub reports: Vec<Report>,
     /// What came of the clients' requests.
     pub tally: Tally,
-    /// Whether in the end each lineage was served everywhere.
+    /// Whether in the end each client was served everywhere.
     pub parting: Parting,
 }
 
@@ -75,10 +75,12 @@ fn is_causal(violation: &Violation) -> bool {
 
 impl Verdict {
     /// Whether there is nothing to hold against the cluster. With `allow_lost`, acknowledged writes that are
-    /// gone, and lineages that are no longer served, are not held against it.
+    /// gone, and clients whom no node serves any more, are not held against it.
     pub fn holds(&self, allow_lost: bool) -> bool {
-        let lost = self.lost() > 0 || self.parting.unserved > 0;
+        let lost = self.lost() > 0 || self.parting.stranded > 0;
         self.tally.unexpected.is_empty()
+            && self.parting.unexpected == 0
+            && self.parting.behind == 0
             && self.broken() == 0
             && (allow_lost || !lost)
             && self.says_something()
@@ -126,18 +128,32 @@ impl Verdict {
                 broken => writeln!(f, "{name:24} BROKEN, {broken} times")?,
             }
         }
+        self.catching_up(f)?;
         self.losses(f)
+    }
+
+    fn catching_up(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = "every node caught up";
+        match self.parting.behind {
+            0 if self.parting.served == 0 => writeln!(f, "{name:24} not shown"),
+            0 => writeln!(f, "{name:24} held"),
+            behind => writeln!(
+                f,
+                "{name:24} BROKEN: {behind} reads at the end were refused, though another node served the same client: \
+                 what it had seen is not lost, and did not get there"
+            ),
+        }
     }
 
     fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = "no write lost";
-        match (self.lost(), self.parting.unserved) {
+        match (self.lost(), self.parting.stranded) {
             (0, 0) if self.final_states() == 0 => writeln!(f, "{name:24} not shown"),
             (0, 0) => writeln!(f, "{name:24} held"),
-            (lost, unserved) => writeln!(
+            (lost, stranded) => writeln!(
                 f,
-                "{name:24} BROKEN: {lost} final values lack a write that was acknowledged or read; {unserved} reads at the end were \
-                 refused, as what their clients had seen is missing there. A replica that dies takes along what it had \
+                "{name:24} BROKEN: {lost} final values lack a write that was acknowledged or read; {stranded} clients are \
+                 refused by every node, as what they had seen is nowhere any more. A replica that dies takes along what it had \
                  not yet handed on; if one did, --allow-lost says that this is fine."
             ),
         }
@@ -164,13 +180,17 @@ impl fmt::Display for Verdict {
             }
             writeln!(f, "history {number} of {of}: {report}")?;
         }
-        let parting = &self.parting;
-        writeln!(
+        let end = &self.parting;
+        let refused = end.reads - end.served - end.unanswered - end.unexpected;
+        write!(
             f,
-            "at the end: {} of {} reads with the clients' newest metadata served",
-            parting.served,
-            parting.served + parting.unserved
+            "at the end: {} reads with the clients' newest metadata: {} served, {refused} refused, {} without an answer",
+            end.reads, end.served, end.unanswered
         )?;
+        match end.unexpected {
+            0 => writeln!(f)?,
+            times => writeln!(f, ", {times} answered with an unexpected status")?,
+        }
         self.claims(f)
     }
 }

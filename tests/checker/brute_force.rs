@@ -7,10 +7,32 @@
 use causet::checker::{Absence, Action, History, Kind, Operation, Outcome, check};
 use proptest::prelude::*;
 
-use crate::shorthand::{absent, delete, deleted, get, history, put};
+use crate::shorthand::{absent, delete, deleted, get, history, put, with};
+
+/// Whether the history is explained, if some of the DELETEs that were answered with "absent" have written.
+fn explained(operations: &[Operation]) -> bool {
+    let may_have_written = |o: &Operation| {
+        o.action == Action::Delete && o.outcome == Outcome::Absent(Absence::Unnamed)
+    };
+    let open: Vec<usize> = (0..operations.len())
+        .filter(|place| may_have_written(&operations[*place]))
+        .collect();
+    (0..1_u32 << open.len()).any(|written| {
+        let mut operations = operations.to_vec();
+        for (bit, place) in open.iter().enumerate() {
+            if written >> bit & 1 == 1 {
+                operations[*place].outcome = OVERTAKEN;
+            }
+        }
+        explained_as_it_is(&operations)
+    })
+}
+
+/// Of a DELETE that wrote although it said "absent". No other operation of these histories is acknowledged so.
+const OVERTAKEN: Outcome = Outcome::Acknowledged { identity: None };
 
 /// Whether some total order, and some causal order within it, explain the history.
-fn explained(operations: &[Operation]) -> bool {
+fn explained_as_it_is(operations: &[Operation]) -> bool {
     let count = operations.len();
     let place = |id: u64| {
         operations
@@ -69,10 +91,19 @@ fn some_causal_order(
         let complete = parents[current]
             .iter()
             .all(|parent| past >> parent & 1 == 1);
-        let last = members().rfind(|m| writes(&operations[*m], &operations[current].key));
+        let key = &operations[current].key;
+        let last_at =
+            (0..position).rfind(|p| chosen >> p & 1 == 1 && writes(&operations[order[*p]], key));
+        let last = last_at.map(|p| order[p]);
+        // Another DELETE, unseen, had won by then over all that this one had seen.
+        let overtaken = (last_at.map_or(0, |p| p + 1)..position).any(|p| {
+            let other = &operations[order[p]];
+            chosen >> p & 1 == 0 && other.action == Action::Delete && writes(other, key)
+        });
         pasts[current] = past;
         closed
             && complete
+            && (operations[current].outcome != OVERTAKEN || overtaken)
             && returns(&operations[current], last.map(|m| &operations[m]))
             && some_causal_order(operations, parents, order, position + 1, pasts)
     })
@@ -126,6 +157,7 @@ fn build(choices: &[Choice], named: bool) -> History {
             (2, _) => delete(id, key),
             (_, Some((0 | 1, same))) if same == second => get(id, key, &format!("v{source}")),
             (_, Some((2, same))) if same == second && !unnamed => deleted(id, key, source as u64),
+            _ if unnamed && bits >= 128 => with(delete(id, key), Outcome::Absent(Absence::Unnamed)),
             _ if unnamed => absent(id, key, Absence::Unnamed),
             _ => absent(id, key, Absence::Initial),
         };

@@ -142,6 +142,32 @@ fn a_delete_that_found_nothing_is_a_read() {
     ]));
 }
 
+/// DELETEs that say "absent" and name no delete may have written, if another one came first that they had not seen.
+#[test]
+fn a_delete_that_another_one_overtook_may_have_written() {
+    let nothing = |id, parents: &[u64]| {
+        with(delete(id, "x"), Outcome::Absent(Absence::Unnamed)).after(parents)
+    };
+    // #4 wrote: it wins over b, though #3 does not, and b comes after #3.
+    let mut operations = vec![
+        put(1, "x", "a"),
+        put(2, "y", "c"),
+        delete(3, "x").after(&[1, 2]),
+        nothing(4, &[1]),
+        put(5, "x", "b").after(&[3]),
+        absent(6, "x", Absence::Unnamed).after(&[5]),
+    ];
+    let report = check(&history(&operations));
+    assert!(report.holds(), "{report}");
+    assert_eq!(report.counts.absent_deleted, 1, "{report}");
+    let mut quiet = history(&operations);
+    quiet.final_states = vec![held("A", &[("x", None), ("y", Some("c"))])];
+    accept(&quiet);
+    // What it has not seen of #3 it need not know: not what #3 depends on, either.
+    operations.push(absent(7, "y", Absence::Initial).after(&[4]));
+    accept(&history(&operations));
+}
+
 #[test]
 fn a_forgiven_write_is_not_missed() {
     let operations: [Operation; 3] = [

@@ -206,8 +206,22 @@ impl Run {
         match action {
             Action::Put { value } => self.write(replica, key, Some(value.clone()), answer),
             Action::Delete if live => self.write(replica, key, None, answer),
+            Action::Delete if self.is_overtaken(found, answer) => {
+                let acknowledged = self.write(replica, key, None, answer);
+                if self.plan.named {
+                    acknowledged
+                } else {
+                    Outcome::Absent(Absence::Unnamed)
+                }
+            }
             _ => self.read(found, answer),
         }
+    }
+
+    /// Whether a DELETE writes though its key is gone: it was there a moment ago, and another DELETE, which the
+    /// client has not seen, came first.
+    fn is_overtaken(&mut self, found: Option<usize>, answer: &Metadata) -> bool {
+        found.is_some_and(|w| !answer.seen.contains(&w)) && self.random.random_bool(0.5)
     }
 
     fn version(&mut self, replica: usize, key: usize) -> Option<usize> {

@@ -95,6 +95,51 @@ fn write_co_init_read_where_no_delete_explains_the_absence() {
     reject(&history(&operations), Kind::WriteCoInitRead, &[2, 3]);
 }
 
+/// A DELETE that says "absent" is no excuse for anybody, unless another DELETE can have come before it.
+#[test]
+fn write_co_init_read_where_a_delete_found_nothing() {
+    let nothing = |id| with(delete(id, "x"), Outcome::Absent(Absence::Unnamed));
+    let operations = [put(1, "x", "a"), nothing(2).after(&[1])];
+    reject(&history(&operations), Kind::WriteCoInitRead, &[1, 2]);
+    let operations = [
+        put(1, "x", "a"),
+        nothing(2),
+        absent(3, "x", Absence::Unnamed).after(&[1]),
+    ];
+    reject(&history(&operations), Kind::WriteCoInitRead, &[1, 3]);
+    // The other DELETE is in its past: it found nothing, rightly, and wrote nothing.
+    let operations = [
+        put(1, "x", "a"),
+        delete(2, "x").after(&[1]),
+        nothing(3).after(&[2]),
+        put(4, "x", "b").after(&[2]),
+        absent(5, "x", Absence::Unnamed).after(&[3, 4]),
+    ];
+    reject(&history(&operations), Kind::WriteCoInitRead, &[4, 5]);
+    // It may have written; yet its own answer came before b.
+    let operations = [
+        put(1, "x", "a"),
+        delete(2, "x").after(&[1]),
+        nothing(3).after(&[1]),
+        put(4, "x", "b").after(&[2, 3]),
+        absent(5, "x", Absence::Unnamed).after(&[4]),
+    ];
+    reject(&history(&operations), Kind::WriteCoInitRead, &[4, 5]);
+}
+
+#[test]
+fn resurrection_past_a_delete_that_said_absent_and_must_have_written() {
+    let operations = [
+        put(1, "x", "a"),
+        delete(2, "x"),
+        with(delete(3, "x"), Outcome::Absent(Absence::Unnamed)).after(&[1]),
+        put(4, "x", "b").after(&[2]),
+        absent(5, "x", Absence::Unnamed).after(&[4]),
+        get(6, "x", "a").after(&[5]),
+    ];
+    reject(&history(&operations), Kind::Resurrection, &[1, 3, 5, 6]);
+}
+
 #[test]
 fn write_co_read_of_an_overwritten_value() {
     let told = reject(

@@ -1,4 +1,4 @@
-//! Three replicas in containers on a network of their own.
+//! Three replicas, or more, in containers on a network of their own.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,6 @@ use crate::{docker, image};
 pub(crate) const A: usize = 0;
 pub(crate) const B: usize = 1;
 pub(crate) const C: usize = 2;
-const ALL: [usize; 3] = [A, B, C];
 
 /// Contract §3: full views after a start, and catching up after a restart.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(3);
@@ -26,6 +25,8 @@ pub(crate) const CUT_BOUND: Duration = Duration::from_secs(5);
 pub(crate) struct Cluster {
     /// Of the network; containers add their index.
     name: String,
+    /// How many replicas it has.
+    size: usize,
     image: &'static str,
     /// Third byte of the subnet 10.231.x.0/24.
     subnet: u8,
@@ -39,6 +40,10 @@ impl Cluster {
     /// Starts three replicas at once; `None`, with the reason printed, where there is no Docker.
     /// Views need not be full yet.
     pub(crate) fn start(test: &str) -> Option<Self> {
+        Self::start_of(3, test)
+    }
+
+    fn start_of(size: usize, test: &str) -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         let image = image::name()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,28 +51,35 @@ impl Cluster {
         let subnet = create_network(&name);
         let mut cluster = Self {
             name,
+            size,
             image,
             subnet,
             started: now(),
             _turn: turn,
         };
         cluster.create_containers();
-        let names = ALL.map(|replica| cluster.container(replica));
-        docker::must(&["start", &names[A], &names[B], &names[C]]);
+        let names = cluster.map(Self::container);
+        let names = names.iter().map(String::as_str);
+        docker::must(&["start"].into_iter().chain(names).collect::<Vec<_>>());
         cluster.started = now();
         Some(cluster)
     }
 
     /// As [`Cluster::start`], and all views are full.
     pub(crate) fn ready(test: &str) -> Option<Self> {
-        let cluster = Self::start(test)?;
+        Self::ready_of(3, test)
+    }
+
+    /// As [`Cluster::ready`], of so many replicas.
+    pub(crate) fn ready_of(size: usize, test: &str) -> Option<Self> {
+        let cluster = Self::start_of(size, test)?;
         cluster.await_full_views(cluster.started, START_BOUND);
         Some(cluster)
     }
 
     fn create_containers(&self) {
-        let view = ALL.map(|replica| self.address(replica)).join(",");
-        for replica in ALL {
+        let view = self.map(Self::address).join(",");
+        for replica in self.all() {
             docker::must(&[
                 "create",
                 "--name",
@@ -89,6 +101,16 @@ impl Cluster {
         }
     }
 
+    /// Every replica.
+    pub(crate) fn all(&self) -> std::ops::Range<usize> {
+        0..self.size
+    }
+
+    /// Something of each replica.
+    fn map<T>(&self, of: impl Fn(&Self, usize) -> T) -> Vec<T> {
+        self.all().map(|replica| of(self, replica)).collect()
+    }
+
     pub(crate) fn container(&self, replica: usize) -> String {
         format!("{}-{replica}", self.name)
     }
@@ -104,7 +126,7 @@ impl Cluster {
     /// Starts `causet verify` against all replicas, in a container of its own; its name.
     pub(crate) fn run_verify(&self, arguments: &[&str]) -> String {
         let (name, label) = (self.visitor(), docker::label());
-        let nodes = ALL.map(|replica| self.address(replica)).join(",");
+        let nodes = self.map(Self::address).join(",");
         let container = ["run", "--detach", "--name", &name, "--label", &label];
         let command = [
             "--network",
@@ -130,6 +152,16 @@ impl Cluster {
     /// Starts a replica that was killed or stopped.
     pub(crate) fn restart(&self, replica: usize) {
         docker::must(&["start", &self.container(replica)]);
+    }
+
+    /// Holds a replica: it keeps its memory and its connections, and does nothing.
+    pub(crate) fn pause(&self, replica: usize) {
+        docker::must(&["pause", &self.container(replica)]);
+    }
+
+    /// Lets a replica go on.
+    pub(crate) fn unpause(&self, replica: usize) {
+        docker::must(&["unpause", &self.container(replica)]);
     }
 
     /// Cuts a replica off.
@@ -220,7 +252,7 @@ impl Cluster {
     }
 
     pub(crate) fn await_full_views(&self, start: Instant, bound: Duration) -> Duration {
-        self.await_views(&ALL, start, bound)
+        self.await_views(&self.all().collect::<Vec<_>>(), start, bound)
     }
 
     /// Polls until `replica` answers a GET with exactly `value`; how long after `start` it was.
@@ -245,7 +277,7 @@ impl Cluster {
     /// Polls until all replicas store the same, by the hash in their digests.
     pub(crate) fn await_converged(&self, start: Instant, bound: Duration) -> Duration {
         within(start, bound, || {
-            let hashes = ALL.map(|replica| self.hash(replica));
+            let hashes = self.map(Self::hash);
             let same = hashes[A].is_some() && hashes.iter().all(|hash| *hash == hashes[A]);
             same.then_some(())
                 .ok_or_else(|| format!("the digests are {hashes:?}"))
@@ -266,12 +298,12 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for replica in ALL {
+            for replica in self.all() {
                 let logs = docker::logs(&self.container(replica));
                 println!("--- log of replica {replica}\n{logs}");
             }
         }
-        for replica in ALL {
+        for replica in self.all() {
             // A container that was never created cannot be removed, which is as well.
             let _ = docker::run(&["rm", "--force", "--volumes", &self.container(replica)]);
         }

@@ -1,6 +1,6 @@
 //! The published interface and the timing table of contract §3 on real containers.
 //!
-//! Each test has a cluster of three of its own: a docker network, fixed IPs, unique names, all of it
+//! Each test has a cluster of its own, most of them of three: a docker network, fixed IPs, unique names, all of it
 //! labelled and removed when the test ends, also by a panic. Requests run inside the asked
 //! container's network, so that a replica that was cut off can be asked as well.
 //!
@@ -19,6 +19,8 @@ mod image;
 mod membership;
 mod partition;
 mod restart;
+#[path = "../support/said.rs"]
+mod said;
 mod service;
 mod time;
 mod verify;

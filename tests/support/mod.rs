@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod metadata;
 pub(crate) mod ports;
 pub(crate) mod replica;
+pub(crate) mod said;
 pub(crate) mod waiting;
 pub(crate) mod wire;
 

@@ -6,7 +6,7 @@ use causet::checker::{check, text};
 
 use crate::support::waiting::PATIENCE;
 use crate::support::{Cluster, V};
-use crate::verify;
+use crate::{Running, verify};
 
 fn nodes(cluster: &Cluster) -> String {
     let urls: Vec<String> = cluster
@@ -16,7 +16,7 @@ fn nodes(cluster: &Cluster) -> String {
     urls.join(",")
 }
 
-const CLAIMS: [&str; 9] = [
+const CLAIMS: [&str; 10] = [
     "causal convergence",
     "read your writes",
     "monotonic reads",
@@ -25,6 +25,7 @@ const CLAIMS: [&str; 9] = [
     "no resurrection",
     "nothing from thin air",
     "replicas agree at quiet",
+    "every node caught up",
     "no write lost",
 ];
 
@@ -84,13 +85,18 @@ fn it_leaves_no_keys_behind_and_runs_beside_others() {
 #[test]
 fn a_cluster_passes_while_a_replica_is_frozen_and_comes_back() {
     let cluster = Cluster::of(3);
-    std::thread::scope(|scope| {
-        let nodes = nodes(&cluster);
-        let run = scope.spawn(move || verify(&["--nodes", &nodes, "--seconds=10", "--rate=300"]));
-        cluster[1].freeze();
-        cluster.await_views(PATIENCE, &[0, 2], &[0, 2]);
-        cluster[1].thaw();
-        cluster.await_views(PATIENCE, &[0, 1, 2], &[0, 1, 2]);
-        run.join().unwrap().with(0);
-    });
+    let run = Running::start(&["--nodes", &nodes(&cluster), "--seconds=600", "--rate=300"]);
+    cluster[1].freeze();
+    cluster.await_views(PATIENCE, &[0, 2], &[0, 2]);
+    cluster[1].thaw();
+    cluster.await_views(PATIENCE, &[0, 1, 2], &[0, 1, 2]);
+    let late = cluster[0].put("late", "1", &V::none()).v();
+    cluster[1].get_waiting("late", &late).expect(200);
+    // That was all: the clients need not go on for ten minutes.
+    let ended = run.interrupt().with(0);
+    let said = &ended.stderr;
+    assert!(said.contains("stopping the clients\n"), "{said}");
+    for count in ["PUTs", "DELETEs", "reads of a value", "refused"] {
+        assert!(ended.count(count) > 0, "{count}: {}", ended.stdout);
+    }
 }

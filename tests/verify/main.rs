@@ -16,9 +16,11 @@ mod pretender;
 mod pretenders;
 mod refusals;
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
 use support::replica::program;
+use support::said::number_before;
 
 /// What the command printed, and its exit code. It ends by itself: its time is bounded.
 struct Ended {
@@ -42,6 +44,12 @@ impl Ended {
         self
     }
 
+    /// The number right before these words.
+    #[track_caller]
+    fn count(&self, words: &str) -> u64 {
+        number_before(words, &self.stdout)
+    }
+
     /// The verdict on one claim.
     #[track_caller]
     fn claim(&self, name: &str) -> &str {
@@ -55,4 +63,42 @@ impl Ended {
 fn verify(arguments: &[&str]) -> Ended {
     let mut command = program();
     Ended::of(command.arg("verify").args(arguments).output().unwrap())
+}
+
+/// The command at work; killed where the test ends before it.
+struct Running(Option<Child>);
+
+impl Running {
+    /// Starts it, and waits until its clients are at work.
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = program();
+        let command = command.arg("verify").args(arguments);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        // No byte beyond the line is taken: the rest is read at the end.
+        let mut stderr = BufReader::with_capacity(1, child.stderr.as_mut().unwrap());
+        stderr.read_line(&mut said).unwrap();
+        let running = Self(Some(child));
+        assert!(said.starts_with("the clients are at work; "), "{said}");
+        running
+    }
+
+    /// As Ctrl-C does.
+    fn interrupt(mut self) -> Ended {
+        let child = self.0.take().unwrap();
+        let mut kill = Command::new("sh");
+        let kill = kill.args(["-c", "kill -s INT \"$0\"", &child.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        Ended::of(child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }

@@ -16,11 +16,12 @@ pub(crate) enum Fault {
     Forgets(u64),
     /// It answers 500 to everything.
     Broken,
+    /// Nothing, but that it refuses all metadata.
+    Refuses,
 }
 
 #[derive(Debug)]
 struct State {
-    fault: Fault,
     requests: u64,
     /// Lives of its memory so far; its metadata names the one it is from, if any write does.
     life: u64,
@@ -29,26 +30,34 @@ struct State {
 
 /// Starts it; it runs until the test process ends.
 pub(crate) fn start(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    start_all([fault])[0]
+}
+
+/// Starts several that share one memory.
+pub(crate) fn start_all<const COUNT: usize>(faults: [Fault; COUNT]) -> [SocketAddr; COUNT] {
     let state = State {
-        fault,
         requests: 0,
         life: 1,
         values: HashMap::new(),
     };
     let state = Arc::new(Mutex::new(state));
+    faults.map(|fault| listen(fault, Arc::clone(&state)))
+}
+
+fn listen(fault: Fault, state: Arc<Mutex<State>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let state = Arc::clone(&state);
-            std::thread::spawn(move || serve(stream, &state));
+            std::thread::spawn(move || serve(stream, fault, &state));
         }
     });
     address
 }
 
 /// One connection, until it ends.
-fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
+fn serve(stream: TcpStream, fault: Fault, state: &Mutex<State>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -74,7 +83,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
             state
                 .lock()
                 .unwrap()
-                .answer(&line, &serde_json::from_slice(&body)?, &header);
+                .answer(fault, &line, &serde_json::from_slice(&body)?, &header);
         let answer = answer.to_string();
         write!(
             stream.get_mut(),
@@ -85,17 +94,15 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
 }
 
 impl State {
-    fn answer(&mut self, line: &str, body: &Value, header: &Value) -> (u16, Value) {
+    fn answer(&mut self, fault: Fault, line: &str, body: &Value, header: &Value) -> (u16, Value) {
         self.requests += 1;
-        if self.fault == Fault::Forgets(self.requests) {
+        if fault == Fault::Forgets(self.requests) {
             self.values.clear();
             self.life += 1;
         }
         let seen = [&body["causal-metadata"], header];
-        if seen
-            .iter()
-            .any(|life| !life.is_null() && **life != self.life)
-        {
+        let refused = |life: &&Value| fault == Fault::Refuses || **life != self.life;
+        if seen.iter().any(|life| !life.is_null() && refused(life)) {
             return (
                 503,
                 json!({"error": "Causal dependencies not satisfied; try again later"}),
@@ -103,9 +110,9 @@ impl State {
         }
         let (method, key) = line.split_once(' ').unwrap();
         let versions = self.values.entry(key.to_owned()).or_default();
-        let current = match self.fault {
+        let current = match fault {
             Fault::Stale => versions.first(),
-            Fault::Forgets(_) => versions.last(),
+            Fault::Forgets(_) | Fault::Refuses => versions.last(),
             Fault::Broken => return (500, json!({})),
         };
         let current = current.filter(|value| !value.is_null()).cloned();

@@ -1,11 +1,14 @@
 //! Servers that are no causal stores are found out, and by name.
 
-use crate::pretender::{Fault, start};
+use crate::pretender::{Fault, start, start_all};
 use crate::{Ended, verify};
 
 fn run(fault: Fault, more: &[&str]) -> Ended {
-    let node = format!("http://{}", start(fault));
-    let mut arguments = vec!["--nodes", &node, "--seconds=2", "--rate=300", "--settle=1"];
+    run_at(&start(fault).to_string(), more)
+}
+
+fn run_at(nodes: &str, more: &[&str]) -> Ended {
+    let mut arguments = vec!["--nodes", nodes, "--seconds=2", "--rate=300", "--settle=1"];
     arguments.extend(more);
     verify(&arguments)
 }
@@ -52,12 +55,26 @@ fn lost_writes_are_told_apart_and_may_be_allowed() {
         "{}",
         ended.stdout
     );
+    assert_eq!(ended.claim("every node caught up"), "held");
     let ended = run(Fault::Forgets(300), &["--keys=300", "--allow-lost"]).with(0);
     assert!(
         ended.claim("no write lost").starts_with("BROKEN: "),
         "{}",
         ended.stdout
     );
+}
+
+/// What one node refuses for ever and another serves is not lost, and no kill excuses it.
+#[test]
+fn a_node_that_never_catches_up_is_told_from_a_loss() {
+    let [one, other] = start_all([Fault::Forgets(u64::MAX), Fault::Refuses]);
+    let ended = run_at(&format!("{one},{other}"), &["--allow-lost"]).with(1);
+    assert_eq!(ended.claim("replicas agree at quiet"), "held");
+    assert_eq!(ended.claim("no write lost"), "held");
+    let behind = ended.claim("every node caught up");
+    assert!(behind.starts_with("BROKEN: "), "{}", ended.stdout);
+    assert!(behind.contains("refused, though another node served"));
+    assert!(ended.count("refused") > 0, "{}", ended.stdout);
 }
 
 #[test]

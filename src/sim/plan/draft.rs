@@ -18,15 +18,27 @@ const KINDS: std::ops::RangeInclusive<usize> = 4..=7;
 
 /// The plan of a seed.
 pub(super) fn plan(seed: u64) -> Plan {
+    draft(seed).plan
+}
+
+/// The same with faults about the life and end of origins on top.
+pub(super) fn plan_with_ends(seed: u64) -> Plan {
+    let mut draft = draft(seed);
+    draft.add_ends();
+    draft.sort();
+    draft.plan
+}
+
+fn draft(seed: u64) -> Draft {
     let mut draft = Draft::new(seed);
     let mut kinds = Kind::ALL.to_vec();
-    kinds.retain(|kind| !Kind::OF_LIVES.contains(kind));
     kinds.shuffle(&mut draft.rng);
     kinds.truncate(draft.rng.random_range(KINDS));
     for kind in kinds {
         draft.add(kind);
     }
-    draft.finish()
+    draft.fill();
+    draft
 }
 
 /// A plan in the making.
@@ -184,17 +196,15 @@ impl Draft {
         }
     }
 
-    /// Faults about the life and end of origins, in half of all plans, drawn from a source of its own: all the rest of a
-    /// seed's plan is what it was before there were any.
-    fn add_lives(&mut self) {
+    /// One or two kinds of faults about the life and end of origins, drawn from a source of its own: all the rest of a seed's
+    /// plan is what it is without them.
+    fn add_ends(&mut self) {
         self.rng = ChaCha8Rng::seed_from_u64(self.plan.seed ^ 0x11FE);
-        if self.rng.random_bool(0.5) {
-            let mut kinds = Kind::OF_LIVES.to_vec();
-            kinds.shuffle(&mut self.rng);
-            kinds.truncate(self.rng.random_range(1..=2));
-            for kind in kinds {
-                self.add(kind);
-            }
+        let mut kinds = Kind::OF_ENDS.to_vec();
+        kinds.shuffle(&mut self.rng);
+        kinds.truncate(self.rng.random_range(1..=2));
+        for kind in kinds {
+            self.add(kind);
         }
     }
 
@@ -400,7 +410,7 @@ impl Draft {
     }
 
     /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
-    fn finish(mut self) -> Plan {
+    fn fill(&mut self) {
         for (at_ms, node) in std::mem::take(&mut self.bursts) {
             for n in 0..40 {
                 self.request_at(at_ms + n / 20, node);
@@ -414,14 +424,14 @@ impl Draft {
                 at_ms += self.rng.random_range(0..40);
             }
         }
-        self.plan.faults.sort_by_key(|timed| timed.at_ms);
-        self.plan.operations.sort_by_key(|timed| timed.at_ms);
+        self.sort();
         self.add_travellers();
-        self.add_lives();
+    }
+
+    fn sort(&mut self) {
         let quiet_ms = self.plan.quiet_ms;
         self.plan.faults.retain(|timed| timed.at_ms < quiet_ms);
         self.plan.faults.sort_by_key(|timed| timed.at_ms);
         self.plan.operations.sort_by_key(|timed| timed.at_ms);
-        self.plan
     }
 }
