@@ -40,12 +40,25 @@ struct Arguments {
     /// Stop after this many seconds, whatever is left
     #[arg(long)]
     seconds: Option<u64>,
+    /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes
+    #[arg(long)]
+    ends: bool,
     /// Stop at the first seed that fails
     #[arg(long)]
     first: bool,
     /// Trials to shorten a failing plan
     #[arg(long, default_value_t = 400)]
     tries: usize,
+}
+
+impl Arguments {
+    fn plan(&self, seed: u64) -> Plan {
+        if self.ends {
+            Plan::with_ends(seed)
+        } else {
+            Plan::from_seed(seed)
+        }
+    }
 }
 
 fn paused() -> tokio::runtime::Runtime {
@@ -63,13 +76,13 @@ fn main() -> ExitCode {
         .format_timestamp(None)
         .init();
     match arguments.seed {
-        Some(seed) => replay(seed, arguments.tries),
+        Some(seed) => replay(&arguments, seed),
         None => run_all(&arguments),
     }
 }
 
-fn replay(seed: u64, tries: usize) -> ExitCode {
-    let plan = Plan::from_seed(seed);
+fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
+    let (plan, tries) = (arguments.plan(seed), arguments.tries);
     let verdict = run(&plan, paused);
     println!("{:#?}", verdict.counts);
     println!("events {:?}, {:?}", verdict.events, verdict.network);
@@ -121,7 +134,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let plan = Plan::from_seed(seed);
+                    let plan = arguments.plan(seed);
                     let verdict = run(&plan, paused);
                     if done.send((plan, verdict)).is_err() {
                         break;

@@ -10,7 +10,7 @@ use causet::core::causal_buffer::BufferLimits;
 use causet::core::causality::CausalState;
 use causet::core::id::{Address, Domain, Incarnation, Key, Origin};
 use causet::core::metadata::Metadata;
-use causet::core::wire::{self, Batch};
+use causet::core::wire::{self, Batch, JoinRest};
 use causet::core::write::{Content, Value};
 
 const WRITES: u64 = 100;
@@ -92,16 +92,19 @@ fn batch(value_bytes: usize) -> Batch {
     }
     // Only the last replica's own state is pushed; that it has seen the others' writes is assumed.
     let mut state = replica(8090);
-    state.join(causet::core::join::Cut {
+    let assumed = causet::core::join::Cut {
         from: state.origin(),
-        clock: metadata
+        covered: metadata
             .clocks
             .get(&Domain::UNSHARDED)
             .cloned()
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into(),
         time: metadata.time,
         writes: Vec::new(),
-    });
+        rest: JoinRest::default(),
+    };
+    state.join(assumed).expect("nothing has ended");
     let writes = (0..WRITES).map(|number| put(&mut state, &mut metadata, number, value_bytes));
     Batch {
         writes: writes.collect(),
@@ -132,7 +135,12 @@ fn put(
     let key = Key::new(&format!("key{number}")).expect("short enough");
     // A long number: as text inside JSON it needs no escapes, which is kind to JSON.
     let value = Value::new(&"7".repeat(value_bytes)).expect("not nested");
-    let write = state.write(key, Content::Value(value), metadata, WALL_MS + number);
+    let write = state.write(
+        key,
+        Content::Value(value),
+        metadata.clone(),
+        WALL_MS + number,
+    );
     metadata.observe(state.domain(), &write.version);
     write
 }

@@ -127,6 +127,9 @@ pub struct Membership {
     pub suspicion_ms: u64,
     /// How long members never seen yet stay in the view (contract §3: 10 s).
     pub startup_grace_ms: u64,
+    /// How long a member is down until it is forgotten, 0 for never: what only it holds may be missing for as
+    /// long, and deletes are kept for it.
+    pub forget_after_ms: u64,
     /// Members and removal marks kept; a PUT of one more is refused.
     pub members_max: usize,
 }
@@ -138,6 +141,7 @@ impl Default for Membership {
             probe_rtt_ms: 80,
             suspicion_ms: 1_000,
             startup_grace_ms: 10_000,
+            forget_after_ms: 24 * 60 * 60 * 1_000,
             members_max: 128,
         }
     }

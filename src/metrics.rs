@@ -1,11 +1,13 @@
 //! What a replica counts, in Prometheus text. One registry per node, so that many nodes in one process
 //! do not share counts.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
+    core::{Collector, MetricVec, MetricVecBuilder},
 };
 
 use crate::core::store::Summary;
@@ -112,10 +114,32 @@ families! {
     join_sessions: IntGauge("causet_join_sessions");
     /// Replicas in the view, this one included.
     members_up: IntGauge("causet_members_up");
+    /// Members that this replica has decided to forget, by reason.
+    members_forgotten: IntCounterVec("causet_members_forgotten_total", &["reason"]);
     /// Keys that exist.
     keys: IntGauge("causet_keys");
     /// Keys whose latest write is a delete.
     tombstones: IntGauge("causet_tombstones");
+    /// Tombstones collected: all members had everything up to their stamps.
+    tombstones_collected: IntCounter("causet_tombstones_collected_total");
+    /// Seconds by which the stamp up to which all members have everything is behind the wall clock; -1 while tombstones wait for a member.
+    stable_age: IntGauge("causet_stable_age_seconds");
+    /// 1 for the member that holds tombstones back.
+    held_back_by: IntGaugeVec("causet_tombstones_held_back_by", &["member"]);
+    /// Ended lives whose last counters all members have agreed on, as this replica found out itself.
+    lives_retired: IntCounter("causet_lives_retired_total");
+    /// Final counters of ended lives remembered now.
+    lives_remembered: IntGauge("causet_lives_remembered");
+    /// Answers to metadata that named writes which are lost for ever.
+    lost_named: IntCounter("causet_answers_with_lost_writes_total");
+    /// Writes of this replica's earlier life that nobody else had, written again.
+    writes_reissued: IntCounter("causet_writes_reissued_total");
+    /// Of these, writes that were given up instead.
+    writes_lost: IntCounter("causet_writes_given_up_total");
+    /// Versions set aside since this replica was born again, until it is known what becomes of them.
+    writes_aside: IntGauge("causet_writes_set_aside");
+    /// The largest amount by which a peer's hybrid time was seen ahead of the wall clock here, in milliseconds.
+    clock_ahead: IntGaugeVec("causet_peer_clock_ahead_ms", &["peer"]);
     /// Bytes of keys, values and their metadata.
     store_bytes: IntGauge("causet_store_bytes");
     /// Messages from peers that could not be understood, by kind.
@@ -164,6 +188,15 @@ impl Metrics {
         self.store_bytes.set(as_gauge(summary.bytes));
     }
 
+    /// Drops the series of a peer that is no member any more; else they would grow with every address ever met.
+    pub fn drop_peer(&self, peer: &str) {
+        drop_series(&self.outbox_writes, peer);
+        drop_series(&self.outbox_overflows, peer);
+        drop_series(&self.pushes, peer);
+        drop_series(&self.link_state, peer);
+        drop_series(&self.clock_ahead, peer);
+    }
+
     /// Everything in Prometheus' text format, version 0.0.4.
     pub fn to_text(&self) -> String {
         for (actor, depth) in self.mailboxes().iter() {
@@ -177,6 +210,20 @@ impl Metrics {
     }
 }
 
+/// Drops the series of a family whose label `peer` is this.
+fn drop_series<B: MetricVecBuilder>(family: &MetricVec<B>, peer: &str) {
+    for gathered in family.collect() {
+        for series in gathered.get_metric() {
+            let labels = series.get_label().iter();
+            let labels: HashMap<&str, &str> = labels.map(|l| (l.name(), l.value())).collect();
+            if labels.get("peer") == Some(&peer) {
+                // Only another thread could have dropped it meanwhile.
+                let _ = family.remove(&labels);
+            }
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -186,6 +233,25 @@ impl Default for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_that_is_dropped_leaves_no_series_and_the_others_keep_theirs() {
+        let metrics = Metrics::new();
+        let (gone, stays) = ("10.10.0.3:8090", "10.10.0.4:8090");
+        for peer in [gone, stays] {
+            metrics.link_state.with_label_values(&[peer]).set(1);
+            metrics.clock_ahead.with_label_values(&[peer]).set(1);
+            metrics.outbox_writes.with_label_values(&[peer]).set(1);
+            metrics.outbox_overflows.with_label_values(&[peer]).inc();
+            for result in ["admitted", "failed"] {
+                metrics.pushes.with_label_values(&[peer, result]).inc();
+            }
+        }
+        let series = |peer: &str| metrics.to_text().matches(peer).count();
+        assert_eq!((series(gone), series(stays)), (6, 6));
+        metrics.drop_peer(gone);
+        assert_eq!((series(gone), series(stays)), (0, 6));
+    }
 
     #[test]
     fn every_family_registers_and_prints() {

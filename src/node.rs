@@ -3,13 +3,15 @@
 //! [`Node::start`] builds one replica over any [`PeerTransport`], so that a simulation runs the very
 //! graph that [`serve`] puts behind HTTP and UDP.
 
+mod graph;
+
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context};
 use actix_web::{App, HttpServer};
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
@@ -17,22 +19,25 @@ use rand_chacha::ChaCha8Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
+use self::graph::{Graph, Mailboxes};
 use crate::actors::broadcaster::{Broadcaster, BroadcasterParts, LinkEdges};
-use crate::actors::causality::{Causality, CausalityEdges, CausalityParts, CausalityRules};
-use crate::actors::peer_link::{PeerLink, PeerLinkEdges, PeerLinkParts, PeerLinkRules};
+use crate::actors::causality::{Causality, CausalityParts, CausalityRules};
+use crate::actors::peer_link::{PeerLink, PeerLinkParts, PeerLinkRules};
 use crate::actors::store::{Store, StoreParts};
 use crate::actors::view::{View, ViewParts};
 use crate::config::{Replication, Settings};
 use crate::core::causal_buffer::BufferLimits;
+use crate::core::causality::EndRules;
+use crate::core::ended::EndedLimits;
 use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::join::JoinLimits;
 use crate::core::link::LinkRules;
 use crate::core::outbox::OutboxLimits;
 use crate::http;
-use crate::http::gateway::{Gateway, GatewayEdges};
+use crate::http::gateway::Gateway;
 use crate::messages::causality::Drain;
 use crate::messages::lifecycle::Halt;
-use crate::messages::mailbox::{Depth, Edge, Mail, Reply};
+use crate::messages::mailbox::{Depth, Edge, Reply};
 use crate::messages::peers::Flush;
 use crate::messages::view::{Leave, SwimDatagram};
 use crate::metrics::Metrics;
@@ -75,128 +80,6 @@ pub struct Node {
     flush_at_most: Duration,
 }
 
-/// The mailboxes of one replica.
-#[derive(Debug, Clone)]
-struct Mailboxes {
-    causality: Depth,
-    store: Depth,
-    broadcaster: Depth,
-    links: Depth,
-    view: Depth,
-}
-
-impl Mailboxes {
-    fn new(limit: usize, metrics: &Metrics) -> Self {
-        let watched = |actor| {
-            let depth = Depth::with_limit(limit);
-            metrics.watch_mailbox(actor, &depth);
-            depth
-        };
-        Self {
-            causality: watched("causality"),
-            store: watched("store"),
-            broadcaster: watched("broadcaster"),
-            links: watched("peer_link"),
-            view: watched("view"),
-        }
-    }
-}
-
-/// Everybody's address, known before anybody runs: the edges of the graph start here.
-struct Graph {
-    causality: Addr<Causality>,
-    store: Addr<Store>,
-    broadcaster: Addr<Broadcaster>,
-    view: Addr<View>,
-    mail: Mailboxes,
-}
-
-impl Graph {
-    fn to_causality<M: Send + 'static>(&self) -> Edge<M>
-    where
-        Causality: Handler<Mail<M>>,
-    {
-        Edge::new(&self.causality, &self.mail.causality)
-    }
-
-    fn to_store<M: Send + 'static>(&self) -> Edge<M>
-    where
-        Store: Handler<Mail<M>>,
-    {
-        Edge::new(&self.store, &self.mail.store)
-    }
-
-    fn to_broadcaster<M: Send + 'static>(&self) -> Edge<M>
-    where
-        Broadcaster: Handler<Mail<M>>,
-    {
-        Edge::new(&self.broadcaster, &self.mail.broadcaster)
-    }
-
-    fn to_view<M: Send + 'static>(&self) -> Edge<M>
-    where
-        View: Handler<Mail<M>>,
-    {
-        Edge::new(&self.view, &self.mail.view)
-    }
-
-    fn of_gateway(&self) -> GatewayEdges {
-        GatewayEdges {
-            client: self.to_causality(),
-            status: self.to_causality(),
-            digest: self.to_causality(),
-            join: self.to_causality(),
-            heartbeat: self.to_broadcaster(),
-            batch: self.to_broadcaster(),
-            view: self.to_view(),
-            add: self.to_view(),
-            remove: self.to_view(),
-        }
-    }
-
-    fn of_causality(&self) -> CausalityEdges {
-        CausalityEdges {
-            apply_own: self.to_store(),
-            apply: self.to_store(),
-            read: self.to_store(),
-            probe_delete: self.to_store(),
-            difference: self.to_store(),
-            summary: self.to_store(),
-            publish: self.to_broadcaster(),
-            beat: self.to_broadcaster(),
-            fetch: self.to_broadcaster(),
-            renewed: self.to_view(),
-        }
-    }
-
-    fn of_links(&self) -> PeerLinkEdges {
-        PeerLinkEdges {
-            deliver: self.to_causality(),
-            exchange: self.to_causality(),
-            digest: self.to_causality(),
-            joined: self.to_causality(),
-            superseded: self.to_causality(),
-        }
-    }
-
-    fn of_node(&self, gateway: Gateway, replication: &Replication) -> Node {
-        Node {
-            gateway,
-            datagrams: self.to_view(),
-            drain: self.to_causality(),
-            flush: self.to_broadcaster(),
-            leave: self.to_view(),
-            halt: [
-                self.to_causality(),
-                self.to_store(),
-                self.to_broadcaster(),
-                self.to_view(),
-            ],
-            flush_at_most: Duration::from_millis(replication.flush_ms),
-        }
-    }
-}
-
 impl Node {
     /// Starts the actors of one replica on the current arbiter; it announces itself at once.
     /// They run until they are [halted](Node::halt) or the system ends.
@@ -231,6 +114,7 @@ impl Node {
             bytes_max: limits.store_max_bytes,
             confirm: graph.to_causality(),
             filled: graph.to_causality(),
+            reissue: graph.to_causality(),
             metrics: metrics.clone(),
             uptime,
         }));
@@ -245,6 +129,7 @@ impl Node {
             start_link: link_starter(links, graph.mail.links.clone()),
             heard: graph.to_view(),
             joined: graph.to_causality(),
+            metrics: metrics.clone(),
         }));
         view.run(View::new(ViewParts {
             address: settings.address,
@@ -258,6 +143,7 @@ impl Node {
             to_broadcaster: graph.to_broadcaster(),
             to_causality: graph.to_causality(),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
+            members_forgotten: metrics.members_forgotten.clone(),
         }));
         causality.run(Causality::new(CausalityParts {
             origin,
@@ -357,6 +243,13 @@ fn join_limits(replication: &Replication) -> JoinLimits {
     }
 }
 
+/// Final counters of ended lives that are remembered.
+const FINALS_MAX: usize = 4_096;
+/// For how long: a week.
+const FINALS_KEEP_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// Tombstones younger than this stay.
+const COLLECT_MARGIN_MS: u64 = 2_000;
+
 fn causality_rules(settings: &Settings) -> CausalityRules {
     let (replication, limits) = (&settings.replication, &settings.limits);
     CausalityRules {
@@ -370,6 +263,13 @@ fn causality_rules(settings: &Settings) -> CausalityRules {
         max_drift_ms: limits.max_drift_ms,
         heartbeat_ms: replication.heartbeat_ms,
         bootstrap_ms: replication.bootstrap_ms,
+        ends: EndRules {
+            ended: EndedLimits {
+                finals: FINALS_MAX,
+                keep_ms: FINALS_KEEP_MS,
+            },
+            margin_ms: COLLECT_MARGIN_MS,
+        },
     }
 }
 

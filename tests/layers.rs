@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "node.rs",
+        "node",
         &[
             "actors",
             "config",

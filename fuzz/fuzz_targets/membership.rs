@@ -5,9 +5,11 @@
 use arbitrary::Arbitrary;
 use causet::core::id::{Address, Incarnation};
 use causet::core::swim::{DATAGRAM_MAX, Datagram, Timing};
-use causet::core::view::{Effect, Membership, Parameters, Removal};
-use causet_fuzz::messages::{AnyDatagram, AnyRemoval, us};
-use causet_fuzz::names::{AnyOrigin, WALL_MS, address};
+use causet::core::view::{
+    Effect, FORGET_MARKS_MAX, ForgetMark, Heard, Membership, Parameters, Removal,
+};
+use causet_fuzz::messages::{AnyDatagram, AnyHeard, us};
+use causet_fuzz::names::{WALL_MS, address};
 use causet_fuzz::{assert_understood, received};
 use libfuzzer_sys::fuzz_target;
 use rand::SeedableRng;
@@ -19,9 +21,11 @@ const MEMBERS_MAX: usize = 3;
 enum Step {
     Datagram(AnyDatagram),
     Raw(Vec<u8>),
-    Hear(AnyOrigin, Vec<AnyRemoval>),
+    Hear(AnyHeard),
     Add(u8),
     Remove(u8),
+    Forget(u8),
+    ForgetLongestDown,
     /// As the ordering point does when it learns of a later life of its own.
     Renew,
     Wait(u16),
@@ -44,15 +48,28 @@ impl Node {
                 membership.receive(&bytes, now).unwrap_or_default()
             }
             Step::Raw(bytes) => membership.receive(&bytes, now).unwrap_or_default(),
-            Step::Hear(origin, removals) => {
-                let removals: Vec<Removal> = removals
-                    .into_iter()
-                    .filter_map(|removal| received(&removal.into()))
-                    .collect();
-                membership.hear(origin.address(), origin.life(), &removals, now)
+            Step::Hear(heard) => {
+                let Heard {
+                    from,
+                    removals,
+                    forgotten,
+                    roster,
+                } = heard.into();
+                let heard = Heard {
+                    from,
+                    removals: removals.iter().filter_map(received::<Removal>).collect(),
+                    forgotten: forgotten
+                        .iter()
+                        .filter_map(received::<ForgetMark>)
+                        .collect(),
+                    roster: roster.iter().filter_map(received).collect(),
+                };
+                membership.hear(&heard, now)
             }
             Step::Add(n) => membership.add(address(n), now, WALL_MS).1,
             Step::Remove(n) => membership.remove(address(n), now, WALL_MS).1,
+            Step::Forget(n) => membership.forget(address(n), now, WALL_MS).1,
+            Step::ForgetLongestDown => membership.forget_longest_down(now, WALL_MS),
             // Once it has left, a new life changes nothing.
             Step::Renew if self.claimed > self.life && membership.next_due().is_some() => {
                 self.life = self.claimed.succeeding(WALL_MS, 1);
@@ -72,6 +89,8 @@ impl Node {
             self.now = due;
             let effects = self.membership.tick(due);
             self.check(&effects);
+            let effects = self.membership.forget_overdue(due, WALL_MS);
+            self.check(&effects);
             assert!(
                 self.membership.next_due() > Some(due),
                 "what was due is done"
@@ -89,18 +108,29 @@ impl Node {
                     Datagram::parse(bytes).expect("what is sent is understood");
                 }
                 Effect::Log(_) => {}
-                Effect::MembersChanged { members, removals } => {
+                Effect::MembersChanged {
+                    members,
+                    removals,
+                    forgotten,
+                } => {
                     assert!(members.len() < MEMBERS_MAX);
                     assert!(members.is_sorted_by(|a, b| a.address < b.address));
                     assert!(removals.len() <= 2 * MEMBERS_MAX);
                     removals.iter().for_each(assert_understood);
+                    assert!(forgotten.len() <= FORGET_MARKS_MAX);
+                    forgotten.iter().for_each(assert_understood);
                 }
                 Effect::ViewChanged {
                     view,
                     removed,
+                    members,
                     incarnations,
+                    forgotten,
                 } => {
                     check_view(view, *removed);
+                    assert!(members.contains(&address(0)) && members.len() <= MEMBERS_MAX);
+                    assert!(members.is_sorted_by(|a, b| a < b));
+                    assert!(forgotten.is_sorted_by(|a, b| a.0 < b.0));
                     let own = incarnations.iter().find(|(a, _)| *a == address(0));
                     self.claimed = own.expect("its own is known").1;
                     assert!(self.claimed >= self.life);
@@ -128,6 +158,7 @@ fuzz_target!(|steps: Vec<Step>| {
             suspicion_ms: 1_000,
         },
         grace_ms: 1_000,
+        forget_after_ms: 5_000,
         members_max: MEMBERS_MAX,
     };
     let rng = ChaCha8Rng::seed_from_u64(7);

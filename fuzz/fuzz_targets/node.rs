@@ -15,7 +15,7 @@ use causet::core::wire::{
 };
 use causet::core::write::Value;
 use causet::http::gateway::PeerProblem;
-use causet::messages::causality::{Operation, Outcome, Seen};
+use causet::messages::causality::Operation;
 use causet::node::Node;
 use causet::transport::Call;
 use causet_fuzz::messages::{
@@ -97,26 +97,18 @@ async fn peer(node: &Node, call: Call, body: &[u8]) {
 }
 
 async fn ask(node: &Node, operation: Operation, client: &mut Metadata) {
-    let outcome = node
+    let answer = node
         .gateway()
         .request(operation, client.clone(), None)
         .await;
-    let seen: Option<Seen> = match outcome.expect("it lives") {
-        Outcome::Created(seen)
-        | Outcome::Replaced(seen)
-        | Outcome::Deleted(seen)
-        | Outcome::Found(seen)
-        | Outcome::Overtaken(seen) => Some(seen),
-        Outcome::Absent(seen) => seen,
-        Outcome::Met | Outcome::Refused(_) => None,
-    };
-    if let Some(seen) = seen {
-        client.observe(seen.domain, &seen.version);
-        assert_eq!(
-            Metadata::from_json(&client.to_json()).as_ref(),
-            Ok(&*client)
-        );
-    }
+    let answer = answer.expect("it lives");
+    let (metadata, lost) = answer.metadata(client.clone());
+    assert!(lost.values().all(|(from, to)| 1 <= *from && from <= to));
+    assert_eq!(
+        Metadata::from_json(&metadata.to_json()).as_ref(),
+        Ok(&metadata)
+    );
+    *client = metadata;
 }
 
 /// Whatever happened, it answers, and takes itself for removed only if it says so.

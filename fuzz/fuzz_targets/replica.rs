@@ -1,9 +1,9 @@
 //! A replica's core under whatever its peers send: no message breaks what it promises its clients.
 //!
-//! Checked after every step: the clock never goes back; what a push releases is next of its origin and
-//! depends on nothing uncovered; the buffer keeps within its limits; no dot is made twice; metadata
-//! that a client gets is taken back, and met here; what it says is understood elsewhere.
-//! A peer may also send a join that contradicts itself ("forged"): after that, dependencies that it
+//! Checked after every step: what is covered never goes back, unless the replica was born again; what a push
+//! releases is next of its origin and depends on nothing uncovered; the buffer keeps within its limits; no dot
+//! is made twice; metadata that a client gets is taken back, and met here; what it says is understood elsewhere.
+//! A peer may also send a join or a marker that contradicts itself ("forged"): after that, dependencies that it
 //! left out may be unmet, and nothing else may break.
 
 #![no_main]
@@ -11,10 +11,13 @@
 use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
+use causet::core::aside::Aside;
 use causet::core::causal_buffer::BufferLimits;
-use causet::core::causality::CausalState;
-use causet::core::clock::{Clock, Relation};
-use causet::core::id::{Domain, Dot, Key, Origin};
+use causet::core::causality::{CausalState, EndRules, Untaken, Unusable};
+use causet::core::clock::Relation;
+use causet::core::coverage::Coverage;
+use causet::core::ended::EndedLimits;
+use causet::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
@@ -23,7 +26,7 @@ use causet::core::store::{Applied, Store};
 use causet::core::wire::{Batch, Digest, Heartbeat, JoinAnswer, JoinPage, JoinRequest, Status};
 use causet::core::write::{Content, Write};
 use causet_fuzz::messages::{AnyBatch, AnyContent, AnyHeartbeat, AnyJoinRequest, AnyPage, us};
-use causet_fuzz::names::{AnyKey, WALL_MS};
+use causet_fuzz::names::{AnyKey, AnyOrigin, WALL_MS, address};
 use causet_fuzz::{assert_understood, received};
 use libfuzzer_sys::fuzz_target;
 
@@ -33,6 +36,13 @@ const BUFFER: BufferLimits = BufferLimits {
     bytes: 2_048,
 };
 const SESSIONS: usize = 2;
+const ENDS: EndRules = EndRules {
+    ended: EndedLimits {
+        finals: 3,
+        keep_ms: 10_000,
+    },
+    margin_ms: 100,
+};
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -43,12 +53,15 @@ enum Step {
     Put(AnyKey, AnyContent),
     Get(AnyKey),
     NewClient,
+    Members(Vec<u8>, Vec<AnyOrigin>),
+    /// Time passes, and then a heartbeat.
     Wait(u16),
 }
 
 struct Replica {
     state: CausalState,
     store: Store,
+    aside: Aside,
     sessions: JoinSessions,
     staging: Staging,
     link: Link,
@@ -71,6 +84,7 @@ impl Replica {
         Self {
             state: CausalState::new(origin, DOMAIN, BUFFER),
             store: Store::new(),
+            aside: Aside::new(),
             sessions: JoinSessions::new(JoinLimits {
                 page_bytes: 512,
                 sessions: SESSIONS,
@@ -92,7 +106,7 @@ impl Replica {
     }
 
     fn take(&mut self, step: Step) {
-        let before = self.state.clock().clone();
+        let before = (self.state.origin(), self.state.covered().clone());
         let time = self.state.time();
         match step {
             Step::Push(batch) => self.push(batch.into()),
@@ -102,10 +116,14 @@ impl Replica {
             Step::Put(key, content) => self.put(key.into(), content.into()),
             Step::Get(key) => self.get(&key.into()),
             Step::NewClient => self.client = Metadata::default(),
-            Step::Wait(ms) => self.now += u64::from(ms),
+            Step::Members(members, forgotten) => self.set_members(&members, &forgotten),
+            Step::Wait(ms) => self.wait(ms),
         }
-        let relation = self.state.clock().relation(&before);
-        assert!(matches!(relation, Relation::Equal | Relation::After));
+        self.mind_own_life();
+        if self.state.origin() == before.0 {
+            let relation = self.state.covered().relation(&before.1);
+            assert!(matches!(relation, Relation::Equal | Relation::After));
+        }
         assert!(self.state.time() >= time);
         self.check();
     }
@@ -118,22 +136,30 @@ impl Replica {
         if batch.domain != DOMAIN {
             return;
         }
+        self.forged |= batch.writes.iter().any(is_marker);
         let (count, parked_before) = (batch.writes.len(), self.state.buffer().writes());
-        let mut model = self.state.clock().clone();
-        let Ok(delivery) = self.state.deliver(batch) else {
-            return;
+        let mut model = self.state.covered().clone();
+        let delivery = match self.state.deliver(batch) {
+            Ok(delivery) => delivery,
+            Err(Untaken::LeftOut) => return self.be_reborn(),
+            Err(Untaken::Superseded(_) | Untaken::Late) => {
+                return assert_eq!(&model, self.state.covered());
+            }
         };
-        let direct = delivery.ready.len() - delivery.released;
-        assert_eq!(
-            direct + delivery.parked + delivery.duplicates + delivery.dropped,
-            count
-        );
         assert!(delivery.gaps <= delivery.parked);
         assert!(delivery.released <= parked_before + delivery.parked);
-        for write in &delivery.ready {
-            raise(&mut model, write);
+        // What a marker says may be forged, and it is not for the store.
+        if !self.forged {
+            let direct = delivery.ready.len() - delivery.released;
+            assert_eq!(
+                direct + delivery.parked + delivery.duplicates + delivery.dropped,
+                count
+            );
+            for write in &delivery.ready {
+                raise(&mut model, write);
+            }
+            assert_eq!(&model, self.state.covered());
         }
-        assert_eq!(&model, self.state.clock());
         self.apply(delivery.ready);
     }
 
@@ -146,26 +172,31 @@ impl Replica {
             Staged::Inconsistent => self.staging = Staging::new(),
             Staged::Complete(cut) => {
                 self.staging = Staging::new();
-                if !self.state.is_outlived(cut.from) {
-                    self.install(cut);
-                }
+                self.install(cut);
             }
         }
     }
 
     fn install(&mut self, cut: Cut) {
-        self.forged |= contradicts_itself(&cut);
-        let mut model = self.state.clock().clone();
+        let forged = contradicts_itself(&cut);
+        let mut model = self.state.covered().clone();
+        let covered = cut.covered.clone();
         let news = |write: &&Write| !model.covers(&write.dot());
         let own = cut.writes.iter().filter(news).count();
-        model.merge(&cut.clock);
-        let writes = self.state.join(cut);
-        for released in &writes[own..] {
-            raise(&mut model, released);
+        let writes = match self.state.join(cut) {
+            Ok(writes) => writes,
+            Err(Unusable::LeftOut) => return self.be_reborn(),
+            Err(_) => return assert_eq!(&model, self.state.covered()),
+        };
+        self.forged |= forged;
+        model.merge(&covered);
+        if !self.forged {
+            for released in &writes[own..] {
+                raise(&mut model, released);
+            }
+            assert_eq!(&model, self.state.covered());
         }
-        assert_eq!(&model, self.state.clock());
         self.apply(writes);
-        self.mind_own_life();
     }
 
     fn apply(&mut self, writes: Vec<Write>) {
@@ -185,9 +216,10 @@ impl Replica {
         let (state, store) = (&self.state, &self.store);
         let cut = || Cut {
             from: state.origin(),
-            clock: state.clock().clone(),
+            covered: state.covered().clone(),
             time: state.time(),
-            writes: store.difference(&request.clock),
+            writes: store.difference(&request.covered),
+            rest: state.rest(),
         };
         let answer = self.sessions.answer(&request, self.now, cut);
         assert_understood(&answer);
@@ -195,7 +227,7 @@ impl Replica {
             assert!(
                 page.writes
                     .iter()
-                    .all(|write| page.clock.covers(&write.dot()))
+                    .all(|write| page.covered.covers(&write.dot()))
                     || self.forged
             );
         }
@@ -210,23 +242,71 @@ impl Replica {
         self.link.answered(self.now, digest.from.incarnation);
         let may_join = self.link.may_join(self.now);
         assert!(!may_join || self.link.standing(self.now) != Standing::Broken);
-        self.state.learn_life(digest.from);
+        let heeded = self.state.heed(&digest, WALL_MS + self.now);
         self.mind_own_life();
-        if self.state.is_outlived(digest.from) || digest.domain != DOMAIN {
+        if !heeded {
             return;
         }
-        let have = self.state.clock();
+        let have = self.state.covered();
         if self.repair.consider(&digest, have, may_join, self.now) {
-            assert!(have.lacks_any(&digest.clock), "a join brings something");
+            assert!(have.is_behind(&digest.covered), "a join brings something");
             self.repair.ended();
         }
     }
 
-    fn mind_own_life(&mut self) {
-        if self.state.is_outlived(self.state.origin()) {
-            self.state.renew(WALL_MS, 1);
+    fn set_members(&mut self, members: &[u8], forgotten: &[AnyOrigin]) {
+        let members: Vec<Address> = members.iter().map(|n| address(*n)).collect();
+        let forgotten = forgotten.iter().map(|mark| (mark.address(), mark.life()));
+        let forgotten = forgotten.filter(|(_, life)| received(life).is_some());
+        let forgotten: BTreeMap<Address, Incarnation> = forgotten.collect();
+        let forgotten: Vec<_> = forgotten.into_iter().collect();
+        if self.state.set_members(&members, &forgotten) {
+            self.be_reborn();
         }
-        assert!(!self.state.is_outlived(self.state.origin()));
+    }
+
+    /// What the actor does once in a heartbeat.
+    fn wait(&mut self, ms: u16) {
+        self.now += u64::from(ms);
+        let wall_ms = WALL_MS + self.now;
+        self.state.promise(wall_ms);
+        for marker in self.state.end_lives(wall_ms) {
+            assert!(is_marker(&marker));
+            assert_understood(&marker);
+        }
+        let _ = self.state.collect(self.now, &ENDS);
+        self.store.collect(self.state.collected());
+        self.state.expire_ended(&ENDS);
+        assert!(self.state.ended().len() <= ENDS.ended.finals);
+        let (present, store) = (self.state.present(), &self.store);
+        let winner = |key: &Key| store.get(key).map(|version| version.stamp());
+        let settled = self.aside.settle(&present, winner);
+        for Write { key, version } in settled.reissue {
+            let metadata = Metadata {
+                time: version.time,
+                clocks: version.deps.clone(),
+            };
+            if self.state.unmet(&metadata).is_none() {
+                self.write(key, version.content.clone(), metadata);
+            }
+        }
+    }
+
+    fn mind_own_life(&mut self) {
+        if self.state.successor(self.state.origin()).is_some() {
+            self.be_reborn();
+        }
+        assert_eq!(self.state.successor(self.state.origin()), None);
+    }
+
+    /// It has nothing then, and neither has its client.
+    fn be_reborn(&mut self) {
+        let before = self.state.origin();
+        let origin = self.state.be_reborn(WALL_MS, 1);
+        assert!(origin.incarnation > before.incarnation && origin == self.state.origin());
+        assert_eq!(self.state.covered(), &Coverage::new());
+        self.aside.put(self.store.drain());
+        self.client = Metadata::default();
     }
 
     fn put(&mut self, key: Key, content: Content) {
@@ -234,13 +314,23 @@ impl Replica {
         if self.state.unmet(&self.client).is_some() {
             return;
         }
-        let write = self.state.write(key, content, &self.client, WALL_MS);
+        // No client can end a life.
+        let content = match content {
+            Content::Ended { .. } => Content::Tombstone,
+            content => content,
+        };
+        let made = self.write(key, content, self.client.clone());
+        self.client.observe(DOMAIN, &made.version);
+    }
+
+    fn write(&mut self, key: Key, content: Content, metadata: Metadata) -> Write {
+        let write = self.state.write(key, content, metadata, WALL_MS + self.now);
         let again = self.applied.insert(write.dot(), write.key.clone());
         assert!(again.is_none() || self.forged, "no dot is made twice");
         assert_understood(&write);
-        self.client.observe(DOMAIN, &write.version);
-        let applied = self.store.apply(write);
+        let applied = self.store.apply(write.clone());
         assert!(applied != Applied::Superseded, "stamped above all applied");
+        write
     }
 
     fn get(&mut self, key: &Key) {
@@ -259,13 +349,14 @@ impl Replica {
         let summary = self.store.summary();
         if !self.forged {
             self.check_client();
-            assert!(self.store.difference(self.state.clock()).is_empty());
-            let all = self.store.difference(&Clock::new()).len();
+            assert!(self.store.difference(self.state.covered()).is_empty());
+            let all = self.store.difference(&Coverage::new()).len();
             assert_eq!(all as u64, summary.keys + summary.tombstones);
         }
         assert_understood(&Heartbeat {
             digest: self.digest(),
             removals: Vec::new(),
+            forgotten: Vec::new(),
         });
     }
 
@@ -279,18 +370,24 @@ impl Replica {
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
-            clock: self.state.clock().clone(),
+            roster: self.state.lives().roster(),
+            covered: self.state.covered().clone(),
             promise: self.state.time(),
             status: Status::Serving,
             pushing: false,
             admits: true,
             bootstrapped: true,
+            frontier: self.state.time(),
         }
     }
 }
 
+fn is_marker(write: &Write) -> bool {
+    matches!(write.version.content, Content::Ended { .. })
+}
+
 /// Covers the next write of its origin, all of whose dependencies are covered.
-fn raise(model: &mut Clock, write: &Write) {
+fn raise(model: &mut Coverage, write: &Write) {
     let dot = write.dot();
     assert_eq!(
         model.get(&dot.origin) + 1,
@@ -303,12 +400,14 @@ fn raise(model: &mut Clock, write: &Write) {
     model.raise(dot.origin, dot.counter);
 }
 
-/// Whether a state difference holds writes that its own clock does not cover, or whose dependencies it
-/// does not, or two of one dot.
+/// Whether a state difference holds writes that it does not cover itself, or whose dependencies it does not, or
+/// two of one dot, or a marker.
 fn contradicts_itself(cut: &Cut) -> bool {
     let lacking = |write: &Write| {
         let deps = write.version.deps.get(&DOMAIN);
-        !cut.clock.covers(&write.dot()) || deps.is_some_and(|deps| cut.clock.lacks_any(deps))
+        let covered = &cut.covered;
+        let uncovered = deps.is_some_and(|deps| covered.lacks_any(deps));
+        is_marker(write) || !covered.covers(&write.dot()) || uncovered
     };
     let mut dots: Vec<Dot> = cut.writes.iter().map(Write::dot).collect();
     dots.sort_unstable();

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
+use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
+use causet::core::ended::Ended;
 use causet::core::id::{Dot, Origin};
+use causet::core::roster::RosterEntry;
 use causet::core::swim::Identity;
-use causet::core::view::Removal;
+use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
-    Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal, JoinRequest,
-    PushAnswer, PushRefusal, Status,
+    Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,
+    JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
 };
 use causet::core::write::{Content, Value, Version, Write};
 use foca::{Header, Member, Message, State};
 
-use crate::names::{AnyClock, AnyClocks, AnyDomain, AnyKey, AnyOrigin, AnyTime, Number, address};
+use crate::names::{
+    AnyClocks, AnyCoverage, AnyDomain, AnyKey, AnyOrigin, AnyTime, Number, WALL_MS, address,
+};
 
 #[derive(Arbitrary, Debug, Clone)]
 pub enum AnyContent {
@@ -21,12 +27,17 @@ pub enum AnyContent {
     Number(u32),
     Text(String),
     Nested(u8),
+    Ended(AnyOrigin),
 }
 
 impl From<AnyContent> for Content {
     fn from(content: AnyContent) -> Self {
         let json = match content {
             AnyContent::Tombstone => return Self::Tombstone,
+            AnyContent::Ended(next) => {
+                let (address, below) = (next.address(), next.life());
+                return Self::Ended { address, below };
+            }
             AnyContent::Number(n) => n.to_string(),
             AnyContent::Text(text) => serde_json::Value::from(text).to_string(),
             AnyContent::Nested(depth) => {
@@ -99,11 +110,12 @@ impl From<AnyBatch> for Batch {
 pub struct AnyDigest {
     from: AnyOrigin,
     domain: AnyDomain,
-    clock: AnyClock,
+    covered: AnyCoverage,
     promise: AnyTime,
+    frontier: AnyTime,
+    roster: Vec<AnyEntry>,
     status: u8,
-    pushing: bool,
-    admits: bool,
+    flags: [bool; 3],
 }
 
 impl From<AnyDigest> for Digest {
@@ -111,16 +123,19 @@ impl From<AnyDigest> for Digest {
         Self {
             from: digest.from.into(),
             domain: digest.domain.into(),
-            clock: digest.clock.into(),
+            roster: digest.roster.into_iter().map(Into::into).collect(),
+            covered: digest.covered.into(),
             promise: digest.promise.into(),
+            frontier: digest.frontier.into(),
             status: match digest.status % 8 {
                 0 => Status::Starting,
                 1 => Status::Removed,
                 2 => Status::Stopping,
                 _ => Status::Serving,
             },
-            pushing: digest.pushing,
-            admits: digest.admits,
+            pushing: digest.flags[0],
+            admits: digest.flags[1],
+            bootstrapped: digest.flags[2],
         }
     }
 }
@@ -144,9 +159,66 @@ impl From<AnyRemoval> for Removal {
 }
 
 #[derive(Arbitrary, Debug, Clone)]
+pub struct AnyMark {
+    about: AnyOrigin,
+    time: AnyTime,
+    maker: AnyOrigin,
+    up: u16,
+}
+
+impl From<AnyMark> for ForgetMark {
+    fn from(mark: AnyMark) -> Self {
+        Self {
+            address: mark.about.address(),
+            incarnation: mark.about.life(),
+            time: mark.time.into(),
+            maker: mark.maker.into(),
+            up: mark.up,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyEntry {
+    about: AnyOrigin,
+    forgotten: bool,
+}
+
+impl From<AnyEntry> for RosterEntry {
+    fn from(entry: AnyEntry) -> Self {
+        Self {
+            address: entry.about.address(),
+            life: entry.about.life(),
+            forgotten: entry.forgotten,
+        }
+    }
+}
+
+/// What a heartbeat says about members.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyHeard {
+    from: AnyOrigin,
+    removals: Vec<AnyRemoval>,
+    forgotten: Vec<AnyMark>,
+    roster: Vec<AnyEntry>,
+}
+
+impl From<AnyHeard> for Heard {
+    fn from(heard: AnyHeard) -> Self {
+        Self {
+            from: heard.from.into(),
+            removals: heard.removals.into_iter().map(Into::into).collect(),
+            forgotten: heard.forgotten.into_iter().map(Into::into).collect(),
+            roster: heard.roster.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
 pub struct AnyHeartbeat {
     digest: AnyDigest,
     removals: Vec<AnyRemoval>,
+    forgotten: Vec<AnyMark>,
 }
 
 impl From<AnyHeartbeat> for Heartbeat {
@@ -154,6 +226,7 @@ impl From<AnyHeartbeat> for Heartbeat {
         Self {
             digest: heartbeat.digest.into(),
             removals: heartbeat.removals.into_iter().map(Into::into).collect(),
+            forgotten: heartbeat.forgotten.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -183,13 +256,14 @@ pub struct AnyPushAnswer {
 
 impl From<AnyPushAnswer> for PushAnswer {
     fn from(answer: AnyPushAnswer) -> Self {
-        Self::Refused(match answer.which % 8 {
+        Self::Refused(match answer.which % 9 {
             0 => PushRefusal::Unsteady,
             1 => PushRefusal::NotServing,
             2 => PushRefusal::OtherDomain,
             3 => PushRefusal::Superseded(answer.life.life()),
             4 => PushRefusal::Unknown,
             5 => PushRefusal::Overloaded,
+            6 => PushRefusal::Late,
             _ => return Self::Admitted,
         })
     }
@@ -199,7 +273,7 @@ impl From<AnyPushAnswer> for PushAnswer {
 pub struct AnyJoinRequest {
     from: AnyOrigin,
     domain: AnyDomain,
-    clock: AnyClock,
+    covered: AnyCoverage,
     session: u8,
     page: u8,
 }
@@ -209,9 +283,43 @@ impl From<AnyJoinRequest> for JoinRequest {
         Self {
             from: request.from.into(),
             domain: request.domain.into(),
-            clock: request.clock.into(),
+            covered: request.covered.into(),
             session: u64::from(request.session % 4),
             page: u32::from(request.page % 4),
+        }
+    }
+}
+
+/// What a page says about ends.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyRest {
+    agreed: Vec<(AnyOrigin, Number, AnyOrigin, Number)>,
+    promises: Vec<(AnyOrigin, AnyTime)>,
+    collected: Option<(AnyTime, AnyCoverage)>,
+    newest_tombstone: AnyTime,
+}
+
+impl From<AnyRest> for JoinRest {
+    fn from(rest: AnyRest) -> Self {
+        let mut ended = Ended::new();
+        for (of, counter, maker, number) in rest.agreed {
+            let finals = Clock::from_iter([(of.into(), counter.counter())]);
+            let marker = Dot {
+                origin: maker.into(),
+                counter: number.counter(),
+            };
+            ended.note(of.address(), &finals, marker, WALL_MS);
+        }
+        let promises = rest.promises.into_iter();
+        let collected = rest.collected.map(|(time, covered)| Collected {
+            time: time.into(),
+            covered: covered.into(),
+        });
+        Self {
+            ended,
+            promises: promises.map(|(o, time)| (o.into(), time.into())).collect(),
+            collected,
+            newest_tombstone: rest.newest_tombstone.into(),
         }
     }
 }
@@ -219,36 +327,35 @@ impl From<AnyJoinRequest> for JoinRequest {
 #[derive(Arbitrary, Debug, Clone)]
 pub struct AnyPage {
     from: AnyOrigin,
-    clock: AnyClock,
+    covered: AnyCoverage,
     time: AnyTime,
     writes: Vec<(AnyOrigin, AnyWrite)>,
-    last: bool,
-    /// Makes the clock cover what an honest one would: the writes and all that they depend on.
+    rest: Option<AnyRest>,
+    /// Makes it cover what an honest one would: the writes and all that they depend on.
     honest: bool,
 }
 
 impl From<AnyPage> for JoinPage {
     fn from(page: AnyPage) -> Self {
         let writes = page.writes.into_iter().map(|(o, write)| write.of(o.into()));
-        let mut page_sent = Self {
-            from: page.from.into(),
-            clock: page.clock.into(),
-            time: page.time.into(),
-            writes: writes.collect(),
-            last: page.last,
-        };
+        let writes: Vec<Write> = writes.collect();
+        let mut covered = Coverage::from(page.covered);
         if page.honest {
-            for write in &page_sent.writes {
-                page_sent
-                    .clock
-                    .raise(write.dot().origin, write.dot().counter);
+            for write in &writes {
+                covered.raise(write.dot().origin, write.dot().counter);
                 let own = causet::core::id::Domain::UNSHARDED;
                 if let Some(deps) = write.version.deps.get(&own) {
-                    page_sent.clock.merge(deps);
+                    covered.merge(&deps.clone().into());
                 }
             }
         }
-        page_sent
+        Self {
+            from: page.from.into(),
+            covered,
+            time: page.time.into(),
+            writes,
+            rest: page.rest.map(Into::into),
+        }
     }
 }
 
@@ -262,10 +369,11 @@ impl From<AnyJoinAnswer> for JoinAnswer {
     fn from(answer: AnyJoinAnswer) -> Self {
         match answer {
             AnyJoinAnswer::Page(page) => Self::Page(page.into()),
-            AnyJoinAnswer::Refused(why) => Self::Refused(match why % 4 {
+            AnyJoinAnswer::Refused(why) => Self::Refused(match why % 5 {
                 0 => JoinRefusal::NotServing,
                 1 => JoinRefusal::OtherDomain,
                 2 => JoinRefusal::Busy,
+                3 => JoinRefusal::Superseded,
                 _ => JoinRefusal::NoSuchPage,
             }),
         }

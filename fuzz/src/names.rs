@@ -5,6 +5,7 @@
 
 use arbitrary::Arbitrary;
 use causet::core::clock::{Clock, Clocks};
+use causet::core::coverage::Coverage;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::stamp::HlcTime;
 
@@ -128,6 +129,22 @@ impl From<AnyClock> for Clock {
     fn from(clock: AnyClock) -> Self {
         let entries = clock.0.into_iter();
         entries.map(|(o, n)| (o.into(), n.counter())).collect()
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyCoverage {
+    clock: AnyClock,
+    ended: Vec<AnyOrigin>,
+}
+
+impl From<AnyCoverage> for Coverage {
+    fn from(any: AnyCoverage) -> Self {
+        let mut covered = Self::from(Clock::from(any.clock));
+        for next in any.ended {
+            covered.end(next.address(), next.life());
+        }
+        covered
     }
 }
 

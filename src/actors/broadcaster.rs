@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Context, Handler};
 
 use crate::core::id::Address;
-use crate::core::view::{Member, Removal};
+use crate::core::view::{ForgetMark, Heard, Member, Removal};
 use crate::core::wire::{Digest, HeartbeatAnswer, PushAnswer, PushRefusal};
 use crate::messages::causality::JoinEnded;
 use crate::messages::lifecycle::Halt;
@@ -17,6 +17,7 @@ use crate::messages::peers::{
     Beat, FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
 };
 use crate::messages::view::{MembersChanged, PeerHeard};
+use crate::metrics::Metrics;
 
 /// The edges to one link.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct BroadcasterParts {
     pub heard: Edge<PeerHeard>,
     /// To `Causality`: a join could not even be begun.
     pub joined: Edge<JoinEnded>,
+    /// Where links count.
+    pub metrics: Metrics,
 }
 
 impl std::fmt::Debug for BroadcasterParts {
@@ -58,6 +61,7 @@ impl std::fmt::Debug for BroadcasterParts {
 pub struct Broadcaster {
     links: BTreeMap<Address, LinkEdges>,
     removals: Arc<[Removal]>,
+    forgotten: Arc<[ForgetMark]>,
     last_digest: Option<Arc<Digest>>,
     parts: BroadcasterParts,
 }
@@ -68,6 +72,7 @@ impl Broadcaster {
         Self {
             links: BTreeMap::new(),
             removals: Arc::from([]),
+            forgotten: Arc::from([]),
             last_digest: None,
             parts,
         }
@@ -75,7 +80,14 @@ impl Broadcaster {
 
     fn set_members(&mut self, members: &[Member]) {
         let is_member = |address: &Address| members.iter().any(|m| m.address == *address);
-        self.links.retain(|address, _| is_member(address));
+        let metrics = &self.parts.metrics;
+        self.links.retain(|address, _| {
+            let stays = is_member(address);
+            if !stays {
+                metrics.drop_peer(&address.to_string());
+            }
+            stays
+        });
         for &Member { address, removed } in members {
             if !self.links.contains_key(&address) {
                 let link = (self.parts.start_link)(address);
@@ -91,6 +103,7 @@ impl Broadcaster {
             link.heartbeat.tell(SendHeartbeat {
                 digest: digest.clone(),
                 removals: self.removals.clone(),
+                forgotten: self.forgotten.clone(),
             });
         }
     }
@@ -106,6 +119,7 @@ impl Handler<Mail<MembersChanged>> for Broadcaster {
     fn handle(&mut self, mail: Mail<MembersChanged>, _: &mut Context<Self>) {
         let changed = mail.open();
         self.removals = changed.removals.into();
+        self.forgotten = changed.forgotten.into();
         self.set_members(&changed.members);
     }
 }
@@ -141,6 +155,7 @@ impl Handler<Mail<FetchJoin>> for Broadcaster {
             Some(link) => link.fetch.tell(fetch),
             None => self.parts.joined.tell(JoinEnded {
                 from: fetch.from,
+                asker: fetch.request.from,
                 result: Err("it is no member any more".to_owned()),
             }),
         }
@@ -152,12 +167,15 @@ impl Handler<Mail<TakeHeartbeat>> for Broadcaster {
 
     fn handle(&mut self, mail: Mail<TakeHeartbeat>, _: &mut Context<Self>) {
         let mut take = mail.open();
-        let from = take.heartbeat.digest.from;
-        self.parts.heard.tell(PeerHeard {
-            address: from.address,
-            incarnation: from.incarnation,
-            removals: std::mem::take(&mut take.heartbeat.removals),
-        });
+        let heartbeat = &mut take.heartbeat;
+        let from = heartbeat.digest.from;
+        let heard = Heard {
+            from,
+            removals: std::mem::take(&mut heartbeat.removals),
+            forgotten: std::mem::take(&mut heartbeat.forgotten),
+            roster: heartbeat.digest.roster.clone(),
+        };
+        self.parts.heard.tell(PeerHeard { heard });
         match self.links.get(&from.address) {
             Some(link) => link.take_heartbeat.tell(take),
             None => drop(take.reply.send(HeartbeatAnswer::Unknown)),

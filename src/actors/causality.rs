@@ -5,29 +5,32 @@
 //! parks replies, never itself.
 
 mod clients;
+mod lives;
 mod peers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::core::Millis;
+use crate::core::agreement::Holder;
 use crate::core::causal_buffer::BufferLimits;
-use crate::core::causality::CausalState;
+use crate::core::causality::{CausalState, EndRules};
 use crate::core::id::{Domain, Origin};
 use crate::core::parking::ParkingLot;
 use crate::core::repair::{Repair, RepairRules};
 use crate::core::serving::Serving;
+use crate::core::stamp::HlcTime;
 use crate::core::wire::{Digest, Status};
 use crate::messages::causality::{ClientRequest, Drain, ReadDigest, ReadStatus, Refusal};
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::peers::{Beat, FetchJoin, Publish};
 use crate::messages::store::{
-    ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    SetAside, SettleAside,
 };
 use crate::messages::view::{IncarnationRenewed, ViewChanged};
 use crate::metrics::{Metrics, as_gauge};
@@ -50,6 +53,8 @@ pub struct CausalityRules {
     pub heartbeat_ms: u64,
     /// How long to wait for a live peer at the start.
     pub bootstrap_ms: u64,
+    /// What is remembered of ended lives, and when tombstones go.
+    pub ends: EndRules,
 }
 
 /// Edges from [`Causality`].
@@ -67,6 +72,14 @@ pub struct CausalityEdges {
     pub difference: Edge<ReadDifference>,
     /// To `Store`.
     pub summary: Edge<ReadSummary>,
+    /// To `Store`.
+    pub collect: Edge<Collect>,
+    /// To `Store`.
+    pub set_aside: Edge<SetAside>,
+    /// To `Store`.
+    pub keep_aside: Edge<KeepAside>,
+    /// To `Store`.
+    pub settle_aside: Edge<SettleAside>,
     /// To `Broadcaster`.
     pub publish: Edge<Publish>,
     /// To `Broadcaster`.
@@ -106,6 +119,14 @@ pub struct Causality {
     join_began: Millis,
     serving: Serving,
     store_full: bool,
+    /// Versions that the store has set aside.
+    aside: usize,
+    /// Whether the store is looking at them.
+    settling: bool,
+    /// Up to which stamp the store was told to collect.
+    collected: HlcTime,
+    /// Who was said to hold tombstones back.
+    holder: Option<Holder>,
     /// When parked requests are looked at next; `None` while none is parked.
     alarm: Option<(Millis, SpawnHandle)>,
     parts: CausalityParts,
@@ -125,6 +146,10 @@ impl Causality {
             join_began: 0,
             serving: Serving::starting(parts.uptime.now(), rules.bootstrap_ms),
             store_full: false,
+            aside: 0,
+            settling: false,
+            collected: HlcTime::ZERO,
+            holder: None,
             alarm: None,
             parts,
         }
@@ -140,32 +165,19 @@ impl Causality {
         }
     }
 
-    /// Takes a new incarnation if somebody knows a later one of this node than its own: a wall clock
-    /// set back across a restart. No dot is ever reused, since the new origin is new.
-    fn mind_own_life(&mut self) {
-        if !self.state.is_outlived(self.state.origin()) {
-            return;
-        }
-        let random = self.parts.rng.next_u64();
-        let origin = self.state.renew(self.parts.wall.now_ms(), random);
-        log::warn!("a later life of this address was known; going on as {origin}");
-        self.parts.metrics.incarnations_renewed.inc();
-        let incarnation = origin.incarnation;
-        let renewed = &self.parts.edges.renewed;
-        renewed.tell(IncarnationRenewed { incarnation });
-    }
-
     fn digest(&mut self, admits: bool) -> Digest {
         Digest {
             from: self.state.origin(),
             domain: self.state.domain(),
             promise: self.state.promise(self.parts.wall.now_ms()),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             status: self.serving.status(),
             // Each link fills in its own; an answer cannot know, so it says that more may come.
             pushing: true,
             admits: admits && self.serving.status() == Status::Serving,
+            roster: self.state.lives().roster(),
             bootstrapped: self.serving.has_caught_up(),
+            frontier: self.frontier(),
         }
     }
 
@@ -180,6 +192,7 @@ impl Causality {
             log::info!("no live peer answered");
             self.serve();
         } else {
+            self.mind_ends();
             self.beat();
         }
         self.schedule_beat(ctx);
@@ -210,8 +223,10 @@ impl Handler<Mail<ReadDigest>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadDigest>, _: &mut Context<Self>) {
         self.parts.edges.summary.tell(ReadSummary {
+            origin: self.state.origin(),
             domain: self.state.domain(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
+            ended: self.state.ended().clone(),
             reply: mail.open().reply,
         });
     }
@@ -234,17 +249,21 @@ impl Handler<Mail<ViewChanged>> for Causality {
             .metrics
             .members_up
             .set(as_gauge(changed.view.len()));
+        let now = self.parts.uptime.now();
+        self.serving.set_removed(changed.removed, now);
+        if changed.removed {
+            self.refuse_parked();
+        }
+        if self.state.set_members(&changed.members, &changed.forgotten) {
+            self.be_reborn("members were forgotten that others have not forgotten");
+        }
         for (address, incarnation) in changed.incarnations {
             self.learn_life(Origin {
                 address,
                 incarnation,
             });
         }
-        let now = self.parts.uptime.now();
-        self.serving.set_removed(changed.removed, now);
-        if changed.removed {
-            self.refuse_parked();
-        }
+        self.mind_own_life();
     }
 }
 

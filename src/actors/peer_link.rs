@@ -17,7 +17,6 @@ use crate::core::outbox::OutboxLimits;
 use crate::core::peer::{
     Answered, Caller, Fetch, Fetched, Flight, Peer, Published, Push, Pushed, Turn,
 };
-use crate::core::view::Removal;
 use crate::core::wire::{
     self, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, PushAnswer, WireError,
 };
@@ -153,8 +152,11 @@ impl PeerLink {
         self.heartbeats += 1;
         let mut digest = Digest::clone(&beat.digest);
         self.peer.fill_in(&mut digest, self.now());
-        let removals: Vec<Removal> = beat.removals.to_vec();
-        let body = wire::encode(&Heartbeat { digest, removals });
+        let body = wire::encode(&Heartbeat {
+            digest,
+            removals: beat.removals.to_vec(),
+            forgotten: beat.forgotten.to_vec(),
+        });
         self.call(Call::Heartbeat, body, ctx, Self::heartbeat_ended);
     }
 
@@ -179,8 +181,10 @@ impl PeerLink {
                 may_join,
             } => {
                 self.note_change(change);
-                let received = DigestReceived { digest, may_join };
-                self.parts.edges.digest.tell(received);
+                self.parts.edges.digest.tell(DigestReceived {
+                    digest: *digest,
+                    may_join,
+                });
                 self.push_next(ctx);
             }
             Answered::Superseded(life) => self.tell_superseded(life),
@@ -347,10 +351,12 @@ impl PeerLink {
         answer: Result<JoinAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
+        let asker = fetch.request().from;
         match self.peer.fetched(fetch, answer, self.now()) {
             Fetched::Ask(fetch) => self.ask_page(fetch, ctx),
             Fetched::Ended(result) => self.parts.edges.joined.tell(JoinEnded {
                 from: self.address(),
+                asker,
                 result: result.map_err(|error| error.to_string()),
             }),
         }

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
+use crate::core::aside::Aside;
 use crate::core::id::{Domain, Key};
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
 use crate::core::wire::{JoinAnswer, JoinRefusal};
 use crate::core::write::Version;
-use crate::messages::causality::{DeleteConfirmed, DigestReport, Outcome, Seen, StoreFilled};
+use crate::messages::causality::{
+    DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled,
+};
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::store::{
-    ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    SetAside, SettleAside,
 };
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
@@ -30,6 +34,8 @@ pub struct StoreParts {
     pub confirm: Edge<DeleteConfirmed>,
     /// To `Causality`: full, or not any more.
     pub filled: Edge<StoreFilled>,
+    /// To `Causality`: what was set aside is to be written again.
+    pub reissue: Edge<Reissue>,
     /// Where it counts.
     pub metrics: Metrics,
     /// Its time.
@@ -41,6 +47,7 @@ pub struct StoreParts {
 pub struct Store {
     winners: Winners,
     sessions: JoinSessions,
+    aside: Aside,
     full: bool,
     parts: StoreParts,
 }
@@ -51,6 +58,7 @@ impl Store {
         Self {
             winners: Winners::new(),
             sessions: JoinSessions::new(parts.joins),
+            aside: Aside::new(),
             full: false,
             parts,
         }
@@ -64,6 +72,13 @@ impl Store {
     fn gauge_sessions(&self) {
         let open = as_gauge(self.sessions.len());
         self.parts.metrics.join_sessions.set(open);
+    }
+
+    fn gauge_aside(&self) {
+        self.parts
+            .metrics
+            .writes_aside
+            .set(as_gauge(self.aside.len()));
     }
 
     fn report_sizes(&mut self) {
@@ -114,8 +129,7 @@ impl Handler<Mail<ApplyOwn>> for Store {
         let applied = self.winners.apply(write);
         debug_assert!(applied != Applied::Superseded, "stamped above all applied");
         self.report_sizes();
-        // An asker that went away misses its answer, not its write.
-        let _ = reply.send(outcome_of(applied, domain, version));
+        reply.send(outcome_of(applied, domain, version));
     }
 }
 
@@ -140,7 +154,7 @@ impl Handler<Mail<ReadKey>> for Store {
             Some(seen) if seen.version.content.is_live() => Outcome::Found(seen),
             other => Outcome::Absent(other),
         };
-        let _ = reply.send(outcome);
+        reply.send(outcome);
     }
 }
 
@@ -157,7 +171,7 @@ impl Handler<Mail<ProbeDelete>> for Store {
                     reply: probe.reply,
                 });
             }
-            absent => drop(probe.reply.send(Outcome::Absent(absent))),
+            absent => probe.reply.send(Outcome::Absent(absent)),
         }
     }
 }
@@ -170,9 +184,10 @@ impl Handler<Mail<ReadDifference>> for Store {
         let winners = &self.winners;
         let cut = || Cut {
             from: ask.from,
-            writes: winners.difference(&ask.request.clock),
-            clock: ask.clock,
+            writes: winners.difference(&ask.request.covered),
+            covered: ask.covered,
             time: ask.time,
+            rest: ask.rest,
         };
         let now = self.parts.uptime.now();
         let answer = self.sessions.answer(&ask.request, now, cut);
@@ -184,14 +199,79 @@ impl Handler<Mail<ReadDifference>> for Store {
     }
 }
 
+impl Handler<Mail<Collect>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Collect>, _: &mut Context<Self>) {
+        let collected = self.winners.collect(mail.open().upto);
+        self.parts
+            .metrics
+            .tombstones_collected
+            .inc_by(collected as u64);
+        self.report_sizes();
+    }
+}
+
+impl Handler<Mail<SetAside>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<SetAside>, _: &mut Context<Self>) {
+        let SetAside = mail.open();
+        self.aside.put(self.winners.drain());
+        // What is open was cut by a life that is over.
+        self.sessions = JoinSessions::new(self.parts.joins);
+        self.gauge_sessions();
+        self.gauge_aside();
+        self.report_sizes();
+    }
+}
+
+impl Handler<Mail<KeepAside>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<KeepAside>, _: &mut Context<Self>) {
+        self.aside.put(mail.open().writes);
+        self.gauge_aside();
+    }
+}
+
+impl Handler<Mail<SettleAside>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<SettleAside>, _: &mut Context<Self>) {
+        let SettleAside { by, present } = mail.open();
+        let winners = &self.winners;
+        let stamp = |key: &Key| winners.get(key).map(|version| version.stamp());
+        let settled = self.aside.settle(&present, stamp);
+        for write in &settled.lost {
+            let (key, dot) = (write.key.as_str(), write.dot());
+            log::warn!(
+                "{dot} of key {key:?} is given up: it cannot be told from what was deleted since"
+            );
+        }
+        self.parts
+            .metrics
+            .writes_lost
+            .inc_by(settled.lost.len() as u64);
+        self.gauge_aside();
+        self.parts.reissue.tell(Reissue {
+            by,
+            writes: settled.reissue,
+            aside: self.aside.len(),
+        });
+    }
+}
+
 impl Handler<Mail<ReadSummary>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<ReadSummary>, _: &mut Context<Self>) {
         let ask = mail.open();
         let _ = ask.reply.send(DigestReport {
+            origin: ask.origin,
             domain: ask.domain,
-            clock: ask.clock,
+            covered: ask.covered,
+            ended: ask.ended,
             summary: self.winners.summary(),
         });
     }

@@ -1,7 +1,7 @@
 //! `View`: owns the membership, speaks SWIM with the peers.
 //!
 //! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`]), the transport ([`SwimDatagram`]), the broadcaster
-//! ([`PeerHeard`]), causality ([`IncarnationRenewed`]) and the node ([`Leave`]); tells the
+//! ([`PeerHeard`]), causality ([`IncarnationRenewed`], [`ForgetLongestDown`]) and the node ([`Leave`]); tells the
 //! broadcaster [`MembersChanged`] and causality [`ViewChanged`], once at the start and then on each change.
 //! It waits for nobody.
 //!
@@ -14,19 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config;
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
 use crate::core::swim::{DatagramError, Identity, Timing};
-use crate::core::view::{Effect, Event, Membership, Parameters};
+use crate::core::view::{Effect, Event, ForgetReason, Membership, Parameters};
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::view::{
-    AddReplica, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView, RemoveReplica,
-    SwimDatagram, ViewChanged,
+    AddReplica, ForgetLongestDown, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView,
+    RemoveReplica, SwimDatagram, ViewChanged,
 };
 use crate::time::{Uptime, WallClock};
 use crate::transport::PeerTransport;
@@ -49,7 +49,7 @@ pub struct ViewParts {
     pub rng: ChaCha8Rng,
     /// The node's monotonic time.
     pub uptime: Uptime,
-    /// Times removal marks.
+    /// Times marks.
     pub wall_clock: Arc<dyn WallClock>,
     /// Sends the datagrams.
     pub transport: Rc<dyn PeerTransport>,
@@ -59,6 +59,8 @@ pub struct ViewParts {
     pub to_causality: Edge<ViewChanged>,
     /// Counts the datagrams that were refused.
     pub datagrams_refused: IntCounter,
+    /// Counts those whom this node forgets, by reason.
+    pub members_forgotten: IntCounterVec,
 }
 
 /// The actor. Start it with [`Actor::start`] or [`Actor::create`]; it then announces itself at once.
@@ -70,6 +72,7 @@ pub struct View {
     to_broadcaster: Edge<MembersChanged>,
     to_causality: Edge<ViewChanged>,
     refused: Refused,
+    members_forgotten: IntCounterVec,
     alarm: Option<(Millis, SpawnHandle)>,
 }
 
@@ -87,13 +90,16 @@ impl View {
             to_broadcaster: parts.to_broadcaster,
             to_causality: parts.to_causality,
             refused: Refused::new(parts.datagrams_refused),
+            members_forgotten: parts.members_forgotten,
             alarm: None,
         }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
-        let effects = self.membership.tick(self.uptime.now());
+        let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
+        let mut effects = self.membership.tick(now);
+        effects.extend(self.membership.forget_overdue(now, wall));
         self.perform(effects, ctx);
     }
 
@@ -101,23 +107,40 @@ impl View {
         for effect in effects {
             match effect {
                 Effect::Send { to, bytes } => self.transport.datagram(to, bytes),
-                Effect::Log(event) => log(event),
-                Effect::MembersChanged { members, removals } => {
-                    let message = MembersChanged { members, removals };
-                    self.to_broadcaster.tell(message);
-                }
+                Effect::Log(event) => self.note(event),
+                Effect::MembersChanged {
+                    members,
+                    removals,
+                    forgotten,
+                } => self.to_broadcaster.tell(MembersChanged {
+                    members,
+                    removals,
+                    forgotten,
+                }),
                 Effect::ViewChanged {
                     view,
                     removed,
+                    members,
                     incarnations,
+                    forgotten,
                 } => self.to_causality.tell(ViewChanged {
                     view,
                     removed,
+                    members,
                     incarnations,
+                    forgotten,
                 }),
             }
         }
         self.set_alarm(ctx);
+    }
+
+    fn note(&self, event: Event) {
+        if let Event::Forgets(_, reason) = event {
+            let forgotten = &self.members_forgotten;
+            forgotten.with_label_values(&[reason.name()]).inc();
+        }
+        log(event);
     }
 
     /// Has the core woken when it next wants to be, and not before.
@@ -168,9 +191,17 @@ impl Handler<Mail<RemoveReplica>> for View {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<RemoveReplica>, ctx: &mut Context<Self>) {
-        let RemoveReplica { address, reply } = mail.open();
+        let RemoveReplica {
+            address,
+            forget,
+            reply,
+        } = mail.open();
         let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
-        let (outcome, effects) = self.membership.remove(address, now, wall);
+        let (outcome, effects) = if forget {
+            self.membership.forget(address, now, wall)
+        } else {
+            self.membership.remove(address, now, wall)
+        };
         self.perform(effects, ctx);
         answer(reply, outcome);
     }
@@ -192,11 +223,18 @@ impl Handler<Mail<PeerHeard>> for View {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<PeerHeard>, ctx: &mut Context<Self>) {
-        let peer = mail.open();
         let now = self.uptime.now();
-        let effects = self
-            .membership
-            .hear(peer.address, peer.incarnation, &peer.removals, now);
+        let effects = self.membership.hear(&mail.open().heard, now);
+        self.perform(effects, ctx);
+    }
+}
+
+impl Handler<Mail<ForgetLongestDown>> for View {
+    type Result = ();
+
+    fn handle(&mut self, _: Mail<ForgetLongestDown>, ctx: &mut Context<Self>) {
+        let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
+        let effects = self.membership.forget_longest_down(now, wall);
         self.perform(effects, ctx);
     }
 }
@@ -264,6 +302,7 @@ fn parameters(settings: config::Membership) -> Parameters {
             suspicion_ms: settings.suspicion_ms,
         },
         grace_ms: settings.startup_grace_ms,
+        forget_after_ms: settings.forget_after_ms,
         members_max: settings.members_max,
     }
 }
@@ -283,7 +322,25 @@ fn log(event: Event) {
         Event::Added(peer) => log::info!("{peer} added by an operator, awaited"),
         Event::Removed(peer) => log::info!("{peer} removed by an operator"),
         Event::Readmitted(peer) => log::info!("{peer} re-admitted"),
+        Event::Forgets(mark, reason) => log_forgets(mark.address, reason),
+        Event::Forgotten { address, maker, .. } => {
+            log::info!("{address} is forgotten: {maker} decided so");
+        }
+        Event::Remembered(peer) => {
+            log::warn!(
+                "{peer} is not forgotten any more: who decided so had been forgotten before"
+            );
+        }
     }
+}
+
+fn log_forgets(address: Address, reason: ForgetReason) {
+    let why = match reason {
+        ForgetReason::Operator => "an operator decided so",
+        ForgetReason::Age => "it has been down for too long",
+        ForgetReason::Room => "too many deletes waited for it",
+    };
+    log::warn!("{address} is forgotten: {why}; what only it holds is missing until it returns");
 }
 
 impl Handler<Mail<Halt>> for View {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 as asked, 1 it did not work, 2 it was not asked rightly (nothing was started).
 
 mod cluster;
+mod forget;
 mod health;
 mod probe;
 mod replica;
@@ -45,6 +46,8 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Say by the exit code whether the replica on this machine lives
     Health(health::HealthArgs),
+    /// Have a cluster no longer wait for a replica that is gone
+    Forget(forget::ForgetArgs),
     /// Put a running cluster to the test: is it causally consistent?
     Verify(verify::VerifyArgs),
 }
@@ -71,6 +74,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Replica(args) => run_replica(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Verify(args) => verify::run(&args),
     }
 }

@@ -1,4 +1,4 @@
-//! One GET to a replica on this machine: enough HTTP to ask whether it lives and what it sees.
+//! One request to a replica: enough HTTP to ask whether it lives and what it sees, and to change its view.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,17 @@ pub(super) struct Answer {
 
 /// Asks for `path`. Sets no time limit: the caller does.
 pub(super) async fn get(to: SocketAddr, path: &str) -> io::Result<Answer> {
+    ask(&to.to_string(), ("GET", path), "").await
+}
+
+/// Sends a request with this body to `HOST:PORT`. Sets no time limit either.
+pub(super) async fn ask(to: &str, what: (&str, &str), body: &str) -> io::Result<Answer> {
+    let (method, path) = what;
     let mut stream = TcpStream::connect(to).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;

@@ -182,6 +182,7 @@ pub static SETTINGS: &[Setting] = &[
     number!("probe-rtt-ms", "PROBE_RTT_MS", Millis, 1..=DAY_MS, Wide membership.probe_rtt_ms, "Wait for a direct answer before other members are asked to probe; below the period"),
     number!("suspicion-ms", "SUSPICION_MS", Millis, 10..=DAY_MS, Wide membership.suspicion_ms, "How long a suspect has to answer before it counts as down"),
     number!("startup-grace-ms", "STARTUP_GRACE_MS", Millis, 0..=DAY_MS, Wide membership.startup_grace_ms, "How long members never seen yet stay in the view"),
+    number!("forget-after-ms", "FORGET_AFTER_MS", Millis, 0..=1_000 * DAY_MS, Wide membership.forget_after_ms, "How long a member is down until nobody waits for it any longer; 0: for ever"),
     number!("members-max", "MEMBERS_MAX", Count("members"), 1..=10_000, Size membership.members_max, "Members and removal marks kept; adding one more is refused"),
 
     number!("connections-max", "CONNECTIONS_MAX", Count("connections"), 1..=MILLION, Size limits.connections_max, "Open connections of clients and peers; beyond, new ones wait to be accepted"),

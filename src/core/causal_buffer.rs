@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::{Address, Domain, Incarnation, Origin};
 use super::write::Write;
 
@@ -33,15 +33,15 @@ pub struct CausalBuffer {
     limits: BufferLimits,
 }
 
-/// Whether `write` may be applied on top of what `clock` covers.
-pub fn is_deliverable(write: &Write, domain: &Domain, clock: &Clock) -> bool {
+/// Whether `write`, which is not covered, may be applied on top of what is.
+pub fn is_deliverable(write: &Write, domain: &Domain, covered: &Coverage) -> bool {
     let dot = write.dot();
-    let next = clock.get(&dot.origin) + 1 == dot.counter;
+    let next = covered.get(&dot.origin) + 1 == dot.counter;
     next && !write
         .version
         .deps
         .get(domain)
-        .is_some_and(|deps| clock.lacks_any(deps))
+        .is_some_and(|deps| covered.lacks_any(deps))
 }
 
 impl CausalBuffer {
@@ -77,8 +77,8 @@ impl CausalBuffer {
     }
 
     /// Takes out everything that has become deliverable, to the fixpoint, in an order in which it
-    /// can be applied, and raises `clock` accordingly. Parked writes that `clock` covers are dropped.
-    pub fn release(&mut self, domain: &Domain, clock: &mut Clock) -> Vec<Write> {
+    /// can be applied, and raises `covered` accordingly. Parked writes that are covered are dropped.
+    pub fn release(&mut self, domain: &Domain, covered: &mut Coverage) -> Vec<Write> {
         let mut released = Vec::new();
         if self.writes == 0 {
             return released;
@@ -87,7 +87,7 @@ impl CausalBuffer {
             let before = released.len();
             let origins: Vec<Origin> = self.queues.keys().copied().collect();
             for origin in origins {
-                self.release_origin(origin, domain, clock, &mut released);
+                self.release_origin(origin, domain, covered, &mut released);
             }
             if released.len() == before {
                 return released;
@@ -99,7 +99,7 @@ impl CausalBuffer {
         &mut self,
         origin: Origin,
         domain: &Domain,
-        clock: &mut Clock,
+        covered: &mut Coverage,
         released: &mut Vec<Write>,
     ) {
         while let Some(queue) = self.queues.get_mut(&origin) {
@@ -107,15 +107,15 @@ impl CausalBuffer {
                 self.queues.remove(&origin);
                 return;
             };
-            let covered = clock.covers(&head.get().dot());
-            if !covered && !is_deliverable(head.get(), domain, clock) {
+            let known = covered.covers(&head.get().dot());
+            if !known && !is_deliverable(head.get(), domain, covered) {
                 return;
             }
             let write = head.remove();
             self.writes -= 1;
             self.bytes -= write.weight();
-            if !covered {
-                clock.raise(origin, write.dot().counter);
+            if !known {
+                covered.raise(origin, write.dot().counter);
                 released.push(write);
             }
         }
@@ -132,6 +132,11 @@ impl CausalBuffer {
         let writes = || self.queues.values().flat_map(BTreeMap::values);
         self.writes = writes().count();
         self.bytes = writes().map(Write::weight).sum();
+    }
+
+    /// How much may be parked.
+    pub fn limits(&self) -> BufferLimits {
+        self.limits
     }
 
     /// Writes parked now.
@@ -155,7 +160,7 @@ mod tests {
         bytes: 1 << 20,
     };
 
-    fn release(buffer: &mut CausalBuffer, clock: &mut Clock) -> Vec<(u64, Origin)> {
+    fn release(buffer: &mut CausalBuffer, clock: &mut Coverage) -> Vec<(u64, Origin)> {
         let released = buffer.release(&Domain::UNSHARDED, clock);
         let dots = released.iter().map(Write::dot);
         dots.map(|dot| (dot.counter, dot.origin)).collect()
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn writes_are_released_in_an_order_that_respects_their_dependencies() {
         let mut buffer = CausalBuffer::new(LIMITS);
-        let mut clock = Clock::new();
+        let mut clock = Coverage::new();
         buffer.park(write(2, 2)).unwrap();
         buffer.park(write_after(2, 1, &[dot(3, 1)])).unwrap();
         assert!(release(&mut buffer, &mut clock).is_empty());
@@ -184,7 +189,7 @@ mod tests {
         }
         assert_eq!(buffer.park(write(1, 5)), Err(Overflow));
         assert_eq!(buffer.park(write(1, 4)), Ok(()), "parked already");
-        let mut clock = Clock::from_iter([(origin(1), 1)]);
+        let mut clock = Coverage::from_iter([(origin(1), 1)]);
         assert_eq!(release(&mut buffer, &mut clock).len(), 3);
     }
 
@@ -192,7 +197,7 @@ mod tests {
     fn what_a_join_has_covered_is_dropped() {
         let mut buffer = CausalBuffer::new(LIMITS);
         buffer.park(write(1, 3)).unwrap();
-        let mut clock = Clock::from_iter([(origin(1), 5)]);
+        let mut clock = Coverage::from_iter([(origin(1), 5)]);
         assert!(release(&mut buffer, &mut clock).is_empty());
         assert_eq!(buffer.writes(), 0);
     }
@@ -203,7 +208,7 @@ mod tests {
         buffer.park(write(1, 1)).unwrap();
         let later = origin(1).incarnation.succeeding(0, 0);
         buffer.seal(origin(1).address, later);
-        assert!(release(&mut buffer, &mut Clock::new()).is_empty());
+        assert!(release(&mut buffer, &mut Coverage::new()).is_empty());
         assert_eq!(buffer.writes(), 0);
     }
 }

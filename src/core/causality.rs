@@ -1,42 +1,65 @@
 //! The one ordering point of a replica: what it covers, what it may apply, what it must refuse.
 //!
 //! Invariants:
-//! - the clock covers a write only if all that the write depends on (in this domain) is covered;
+//! - a write is covered only if all that it depends on (in this domain) is covered;
 //! - counters of this node's own origin run 1, 2, 3 … and no dot is ever given to two writes;
 //! - hybrid time is above that of every write applied here, so a new write is stamped above all that
 //!   it depends on.
 //!
 //! The rules are those of causally consistent stores with explicit dependencies (Lloyd et al.,
-//! COPS, 2011; Bailis et al., "Bolt-on Causal Consistency", 2013). What is absent on purpose: values, which
-//! are the store's, and any notion of who is up, which is the view's.
+//! COPS, 2011; Bailis et al., "Bolt-on Causal Consistency", 2013). How lives end, and what may be dropped when, is in
+//! [`ends`]. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
-use std::collections::BTreeMap;
+mod ends;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::Millis;
+use super::agreement::Reports;
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
-use super::id::{Address, Domain, Dot, Incarnation, Key, Origin};
+use super::coverage::Coverage;
+use super::ended::{Ended, Settlement};
+use super::frontier::Promises;
+use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
+use super::roster::Lives;
 use super::stamp::HlcTime;
-use super::wire::{Batch, Digest};
+use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 
-/// Clock, hybrid time and causal buffer of one replica in one domain.
+pub use self::ends::{EndRules, Unusable};
+
+/// Coverage, hybrid time and causal buffer of one replica in one domain, and what it knows of the lives in it.
 #[derive(Debug)]
 pub struct CausalState {
     origin: Origin,
     domain: Domain,
-    clock: Clock,
+    covered: Coverage,
     time: HlcTime,
     buffer: CausalBuffer,
-    lives: BTreeMap<Address, Incarnation>,
+    lives: Lives,
+    reports: Reports,
+    promises: Promises,
+    ended: Ended,
+    /// Of `covered` and `ended`, for answers.
+    settlement: Arc<Settlement>,
+    /// Tombstones up to here are gone.
+    collected: Option<Collected>,
+    /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
+    stable: VecDeque<(Millis, HlcTime)>,
+    /// The newest tombstone that was applied here.
+    newest_tombstone: HlcTime,
+    /// Of every life that goes on: none of its winners here is stamped lower.
+    first_times: BTreeMap<Origin, HlcTime>,
 }
 
 /// What a batch has led to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// To be applied, in this order; the clock covers them already.
+    /// To be applied, in this order; they are covered already.
     pub ready: Vec<Write>,
     /// How many of these had been parked.
     pub released: usize,
@@ -50,9 +73,17 @@ pub struct Delivery {
     pub dropped: usize,
 }
 
-/// A later life of the batch's sender is known; nothing of it was taken.
+/// Why nothing of a batch was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Superseded(pub Incarnation);
+pub enum Untaken {
+    /// A later life of the sender is known, or the one it lives is forgotten.
+    Superseded(Incarnation),
+    /// Tombstones that could outrank one of its writes are gone already.
+    Late,
+    /// It says that lives are over of which this replica has more than was agreed on, or that its own life is: the others have agreed
+    /// without it, and it must be born again.
+    LeftOut,
+}
 
 impl CausalState {
     /// An empty state that numbers its writes as `origin`.
@@ -60,10 +91,23 @@ impl CausalState {
         Self {
             origin,
             domain,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
-            lives: BTreeMap::from([(origin.address, origin.incarnation)]),
+            lives: Lives::new(origin),
+            reports: Reports::new(),
+            promises: Promises::new(),
+            ended: Ended::new(),
+            settlement: Arc::new(Settlement::new(
+                origin,
+                domain,
+                &Coverage::new(),
+                &Ended::new(),
+            )),
+            collected: None,
+            stable: VecDeque::new(),
+            newest_tombstone: HlcTime::ZERO,
+            first_times: BTreeMap::new(),
         }
     }
 
@@ -72,7 +116,7 @@ impl CausalState {
     pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
         let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
-                self.clock.lacking(need)
+                self.covered.lacking(need)
             } else if domain.map == self.domain.map {
                 Clock::new()
             } else {
@@ -94,31 +138,57 @@ impl CausalState {
         }
     }
 
-    /// Makes the next write of this replica. The caller has checked that `metadata` is met.
+    /// Makes the next write of this replica. The caller has checked that `metadata` is met. What it names of ended
+    /// lives is no dependency any more: their addresses' markers are.
     pub fn write(
         &mut self,
         key: Key,
         content: Content,
-        metadata: &Metadata,
+        mut metadata: Metadata,
         wall_ms: u64,
     ) -> Write {
-        debug_assert!(self.unmet(metadata).is_none(), "checked before");
-        let dot = Dot {
-            origin: self.origin,
-            counter: self.clock.get(&self.origin) + 1,
-        };
-        self.time = self.time.tick(metadata.time, wall_ms);
-        self.clock.raise(dot.origin, dot.counter);
+        debug_assert!(self.unmet(&metadata).is_none(), "checked before");
+        self.settlement.settle(&mut metadata);
+        let time = self.time.tick(metadata.time, wall_ms);
+        let deps = self.existing(&metadata.clocks);
         let version = Version {
-            dot,
-            time: self.time,
-            deps: self.existing(&metadata.clocks),
+            dot: self.next_dot(),
+            time,
+            deps,
             content,
         };
         debug_assert!(version.time > metadata.time, "stamps extend happens-before");
-        Write {
+        let write = Write {
             key,
             version: Arc::new(version),
+        };
+        self.cover(&write);
+        write
+    }
+
+    fn next_dot(&self) -> Dot {
+        Dot {
+            origin: self.origin,
+            counter: self.covered.get(&self.origin) + 1,
+        }
+    }
+
+    /// Takes note that this write is applied now, the next of its origin.
+    fn cover(&mut self, write: &Write) {
+        let (dot, time) = (write.dot(), write.version.time);
+        self.covered.raise(dot.origin, dot.counter);
+        self.observe(write);
+        debug_assert!(self.time >= time);
+    }
+
+    /// Takes note of the stamp of a write that is applied.
+    fn observe(&mut self, write: &Write) {
+        let (origin, time) = (write.dot().origin, write.version.time);
+        self.time = self.time.max(time);
+        let first = self.first_times.entry(origin).or_insert(time);
+        *first = (*first).min(time);
+        if write.version.content == Content::Tombstone {
+            self.newest_tombstone = self.newest_tombstone.max(time);
         }
     }
 
@@ -138,12 +208,17 @@ impl CausalState {
     /// ignored, and what has thereby become deliverable is released.
     ///
     /// # Errors
-    /// [`Superseded`] when a later life of the sender is known; nothing was taken.
-    pub fn deliver(&mut self, batch: Batch) -> Result<Delivery, Superseded> {
+    /// [`Untaken`] says why nothing was taken.
+    pub fn deliver(&mut self, batch: Batch) -> Result<Delivery, Untaken> {
         self.learn_life(batch.from);
-        let life = self.life_of(batch.from.address);
-        if life > batch.from.incarnation {
-            return Err(Superseded(life));
+        if let Some(life) = self.lives.successor(&batch.from) {
+            return Err(Untaken::Superseded(life));
+        }
+        if batch.writes.iter().any(|write| self.is_late(write)) {
+            return Err(Untaken::Late);
+        }
+        if batch.writes.iter().any(|write| self.is_left_out(write)) {
+            return Err(Untaken::LeftOut);
         }
         let mut delivery = Delivery::default();
         for write in batch.writes {
@@ -151,20 +226,18 @@ impl CausalState {
         }
         let direct = delivery.ready.len();
         if direct > 0 {
-            self.release_into(&mut delivery.ready);
+            delivery.released = self.release_into(&mut delivery.ready);
         }
-        delivery.released = delivery.ready.len() - direct;
         Ok(delivery)
     }
 
     fn deliver_one(&mut self, write: Write, delivery: &mut Delivery) {
         let dot = write.dot();
-        let gap = dot.counter > self.clock.get(&dot.origin) + 1;
-        if self.clock.covers(&dot) {
+        let gap = dot.counter > self.covered.get(&dot.origin) + 1;
+        if self.covered.covers(&dot) {
             delivery.duplicates += 1;
-        } else if is_deliverable(&write, &self.domain, &self.clock) {
-            self.clock.raise(dot.origin, dot.counter);
-            self.time = self.time.max(write.version.time);
+        } else if is_deliverable(&write, &self.domain, &self.covered) {
+            self.cover(&write);
             delivery.ready.push(write);
         } else if self.buffer.park(write).is_ok() {
             delivery.parked += 1;
@@ -174,72 +247,48 @@ impl CausalState {
         }
     }
 
-    fn release_into(&mut self, ready: &mut Vec<Write>) {
-        let released = self.buffer.release(&self.domain, &mut self.clock);
-        for write in released {
-            self.time = self.time.max(write.version.time);
-            ready.push(write);
+    /// Appends what has become deliverable, and heeds the markers among all that is ready, which are not for the store.
+    /// Returns how many writes had been parked.
+    fn release_into(&mut self, ready: &mut Vec<Write>) -> usize {
+        let mut released = 0;
+        loop {
+            let writes = self.buffer.release(&self.domain, &mut self.covered);
+            released += writes.len();
+            for write in writes {
+                self.observe(&write);
+                ready.push(write);
+            }
+            if !self.heed_markers(ready) {
+                return released;
+            }
         }
     }
 
     /// Takes a state difference in one step. Returns what is to be applied, in this order: the
     /// winners that are not covered meanwhile, then what was parked for them.
-    pub fn join(&mut self, cut: Cut) -> Vec<Write> {
+    ///
+    /// # Errors
+    /// [`Unusable`] says why nothing of it was taken.
+    pub fn join(&mut self, cut: Cut) -> Result<Vec<Write>, Unusable> {
+        self.check_cut(&cut)?;
         let Cut {
-            clock,
+            covered,
             time,
             mut writes,
+            rest,
             ..
         } = cut;
-        writes.retain(|write| !self.clock.covers(&write.dot()));
-        let latest = writes.iter().map(|write| write.version.time).max();
-        self.time = self.time.max(time).max(latest.unwrap_or_default());
-        self.clock.merge(&clock);
-        for (origin, _) in clock.iter() {
+        writes.retain(|write| !self.covered.covers(&write.dot()));
+        self.time = self.time.max(time);
+        for write in &writes {
+            self.observe(write);
+        }
+        self.merge_ends(&covered, rest);
+        for (origin, _) in covered.clock().iter() {
             self.learn_life(origin);
         }
         self.release_into(&mut writes);
-        writes
-    }
-
-    /// Takes note that a node lives, or has lived, in this incarnation. What earlier ones have
-    /// pushed is sealed off: only joins bring it from now on, or the last counter of an ended life
-    /// could never be agreed on.
-    pub fn learn_life(&mut self, seen: Origin) {
-        if seen.incarnation > self.life_of(seen.address) {
-            self.lives.insert(seen.address, seen.incarnation);
-            self.buffer.seal(seen.address, seen.incarnation);
-        }
-    }
-
-    /// Whether `seen` is an earlier life of its node than the latest known.
-    pub fn is_outlived(&self, seen: Origin) -> bool {
-        self.successor(seen).is_some()
-    }
-
-    /// Whether a peer's digest is to be heeded: it is of this domain, and of no earlier life of the peer.
-    pub fn heeds(&self, digest: &Digest) -> bool {
-        digest.domain == self.domain && !self.is_outlived(digest.from)
-    }
-
-    /// The later life that is known of `seen`'s node, if there is one.
-    pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
-        Some(self.life_of(seen.address)).filter(|life| *life > seen.incarnation)
-    }
-
-    /// Takes a new life, later than any known of this node: counters begin at 1 again, under a new
-    /// origin. Everything covered stays covered.
-    pub fn renew(&mut self, wall_ms: u64, random: u64) -> Origin {
-        let known = self.life_of(self.origin.address);
-        self.origin.incarnation = known.succeeding(wall_ms, random);
-        self.lives
-            .insert(self.origin.address, self.origin.incarnation);
-        debug_assert_eq!(self.clock.get(&self.origin), 0, "a new origin is unused");
-        self.origin
-    }
-
-    fn life_of(&self, address: Address) -> Incarnation {
-        self.lives.get(&address).copied().unwrap_or_default()
+        Ok(writes)
     }
 
     /// A reading of hybrid time: every later write of this replica is stamped above it.
@@ -262,8 +311,8 @@ impl CausalState {
     }
 
     /// What it covers.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    pub fn covered(&self) -> &Coverage {
+        &self.covered
     }
 
     /// Its hybrid time.
@@ -278,142 +327,4 @@ impl CausalState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::testing::{dot, origin, write, write_after};
-
-    const LIMITS: BufferLimits = BufferLimits {
-        writes: 10,
-        bytes: 1 << 20,
-    };
-
-    fn state(n: u16) -> CausalState {
-        CausalState::new(origin(n), Domain::UNSHARDED, LIMITS)
-    }
-
-    fn batch(writes: Vec<Write>) -> Batch {
-        Batch {
-            from: writes[0].dot().origin,
-            domain: Domain::UNSHARDED,
-            writes,
-        }
-    }
-
-    fn put(state: &mut CausalState, metadata: &mut Metadata, wall_ms: u64) -> Write {
-        let key = Key::new("k").unwrap();
-        let write = state.write(key, Content::Tombstone, metadata, wall_ms);
-        metadata.observe(state.domain(), &write.version);
-        write
-    }
-
-    #[test]
-    fn a_write_is_stamped_above_what_its_client_saw_whatever_the_wall_clock_says() {
-        let (mut ahead, mut behind) = (state(1), state(2));
-        let mut metadata = Metadata::default();
-        let first = put(&mut ahead, &mut metadata, 9_000);
-        behind.deliver(batch(vec![first.clone()])).unwrap();
-        let second = put(&mut behind, &mut metadata, 10);
-        assert!(second.version.stamp() > first.version.stamp());
-        assert_eq!(behind.unmet(&metadata), None);
-        assert!(ahead.unmet(&metadata).is_some());
-    }
-
-    #[test]
-    fn an_early_write_waits_and_is_delivered_after_what_it_depends_on() {
-        let mut state = state(9);
-        let early = state.deliver(batch(vec![write_after(2, 1, &[dot(1, 1)])]));
-        assert_eq!((early.unwrap().parked, state.buffer().writes()), (1, 1));
-        let delivery = state.deliver(batch(vec![write(1, 1)])).unwrap();
-        let dots: Vec<Dot> = delivery.ready.iter().map(Write::dot).collect();
-        assert_eq!(dots, [dot(1, 1), dot(2, 1)]);
-        let again = state.deliver(batch(vec![write(1, 1)])).unwrap();
-        assert_eq!((again.duplicates, again.ready.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_gap_of_one_origin_holds_back_its_later_writes() {
-        let mut state = state(9);
-        let delivery = state.deliver(batch(vec![write(1, 2), write(1, 3)]));
-        assert_eq!(delivery.unwrap().parked, 2);
-        assert_eq!(state.clock().get(&origin(1)), 0);
-    }
-
-    #[test]
-    fn a_join_covers_and_releases_what_waited_for_it() {
-        let mut state = state(9);
-        state.deliver(batch(vec![write(1, 3)])).unwrap();
-        let cut = Cut {
-            from: origin(2),
-            clock: Clock::from_iter([(origin(1), 2)]),
-            time: HlcTime { ms: 77, count: 0 },
-            writes: vec![write(1, 2)],
-        };
-        let dots: Vec<Dot> = state.join(cut).iter().map(Write::dot).collect();
-        assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
-        assert_eq!(state.clock().get(&origin(1)), 3);
-        assert!(state.time().ms >= 77);
-    }
-
-    #[test]
-    fn an_origin_never_heard_of_is_unmet_and_another_shards_is_not_checked() {
-        let state = state(9);
-        let mut metadata = Metadata::default();
-        let other_shard = Domain {
-            shard: crate::core::id::ShardId(3),
-            ..Domain::UNSHARDED
-        };
-        Arc::make_mut(&mut metadata.clocks).cover(other_shard, dot(1, 5));
-        assert_eq!(state.unmet(&metadata), None);
-        Arc::make_mut(&mut metadata.clocks).cover(Domain::UNSHARDED, dot(1, 1));
-        let unmet = state.unmet(&metadata).unwrap();
-        assert_eq!(unmet.iter().count(), 1);
-        assert_eq!(unmet.get(&Domain::UNSHARDED).unwrap().get(&origin(1)), 1);
-    }
-
-    #[test]
-    fn a_group_of_a_shard_that_does_not_exist_is_not_handed_on_to_readers() {
-        let mut state = state(9);
-        let mut metadata = Metadata::default();
-        put(&mut state, &mut metadata, 5);
-        let nowhere = Domain {
-            shard: crate::core::id::ShardId(7),
-            ..Domain::UNSHARDED
-        };
-        Arc::make_mut(&mut metadata.clocks).cover(nowhere, dot(1, 5));
-        let write = put(&mut state, &mut metadata, 6);
-        assert_eq!(write.version.deps.get(&nowhere), None);
-        let own = write.version.deps.get(&Domain::UNSHARDED);
-        assert_eq!(own.map(|clock| clock.get(&origin(9))), Some(1));
-    }
-
-    #[test]
-    fn a_superseded_life_is_refused_and_its_parked_writes_are_dropped() {
-        let mut state = state(9);
-        state.deliver(batch(vec![write(1, 2)])).unwrap();
-        let later = origin(1).incarnation.succeeding(0, 0);
-        state.learn_life(Origin {
-            incarnation: later,
-            ..origin(1)
-        });
-        assert_eq!(state.buffer().writes(), 0);
-        let refused = state.deliver(batch(vec![write(1, 1)]));
-        assert_eq!(refused, Err(Superseded(later)));
-    }
-
-    #[test]
-    fn a_node_whose_own_later_life_is_known_takes_a_new_one_and_reuses_no_dot() {
-        let mut state = state(1);
-        let mut metadata = Metadata::default();
-        put(&mut state, &mut metadata, 5);
-        let later = origin(1).incarnation.succeeding(0, 0);
-        state.learn_life(Origin {
-            incarnation: later,
-            ..origin(1)
-        });
-        assert!(state.is_outlived(origin(1)));
-        let renewed = state.renew(5, 3);
-        assert!(renewed.incarnation > later);
-        assert_eq!(put(&mut state, &mut metadata, 5).dot().counter, 1);
-        assert_eq!(state.unmet(&metadata), None, "the old writes stay covered");
-    }
-}
+mod tests;

@@ -133,6 +133,11 @@ impl Clock {
         Self(need.0.iter().filter(lacking).copied().collect())
     }
 
+    /// Keeps the entries of these origins alone.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Origin) -> bool) {
+        self.0.retain(|(origin, _)| keep(origin));
+    }
+
     /// The entries, sorted by origin.
     pub fn iter(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
         self.0.iter().copied()
@@ -211,6 +216,16 @@ impl Clocks {
     pub fn merge(&mut self, other: &Self) {
         for (domain, clock) in &other.0 {
             self.entry(*domain).merge(clock);
+        }
+    }
+
+    /// Puts `clock` in the place of the domain's.
+    pub fn set(&mut self, domain: Domain, clock: Clock) {
+        match self.position(&domain) {
+            Ok(at) if clock.is_empty() => drop(self.0.remove(at)),
+            Ok(at) => self.0[at].1 = clock,
+            Err(_) if clock.is_empty() => {}
+            Err(at) => self.0.insert(at, (domain, clock)),
         }
     }
 

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use super::Millis;
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::Origin;
 use super::stamp::HlcTime;
-use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use super::write::Write;
 
 /// How much is kept for askers.
@@ -31,11 +31,13 @@ pub struct Cut {
     /// Who answers.
     pub from: Origin,
     /// What it covers.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Its hybrid time.
     pub time: HlcTime,
     /// Winners that the asker lacks.
     pub writes: Vec<Write>,
+    /// What else it knew.
+    pub rest: JoinRest,
 }
 
 /// The answerer's sessions, one for each asker at most.
@@ -92,7 +94,7 @@ impl JoinSessions {
         let Some(page) = session.pages.get(request.page as usize).cloned() else {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         };
-        if page.last {
+        if page.rest.is_some() {
             self.by_asker.remove(&request.from);
         }
         JoinAnswer::Page(page)
@@ -131,10 +133,10 @@ impl JoinSessions {
 fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
     let empty = || JoinPage {
         from: cut.from,
-        clock: cut.clock.clone(),
+        covered: cut.covered.clone(),
         time: cut.time,
         writes: Vec::new(),
-        last: false,
+        rest: None,
     };
     let mut pages = vec![empty()];
     let mut bytes = 0;
@@ -150,7 +152,7 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
         }
     }
     if let Some(page) = pages.last_mut() {
-        page.last = true;
+        page.rest = Some(cut.rest);
     }
     pages
 }
@@ -164,6 +166,10 @@ pub struct Staging {
 
 /// What a page has brought.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum Staged {
     /// More is to come: ask for this page.
     AskFor(u32),
@@ -186,15 +192,17 @@ impl Staging {
         };
         let mut joined = self.joined.take().unwrap_or_else(|| Cut {
             from: page.from,
-            clock: page.clock.clone(),
+            covered: page.covered.clone(),
             time: page.time,
             writes: Vec::new(),
+            rest: JoinRest::default(),
         });
-        if (joined.from, &joined.clock) != (page.from, &page.clock) {
+        if (joined.from, &joined.covered) != (page.from, &page.covered) {
             return Staged::Inconsistent;
         }
         joined.writes.extend(page.writes);
-        if page.last {
+        if let Some(rest) = page.rest {
+            joined.rest = rest;
             return Staged::Complete(joined);
         }
         self.joined = Some(joined);
@@ -219,7 +227,7 @@ mod tests {
         JoinRequest {
             from: origin(asker),
             domain: Domain::UNSHARDED,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             session,
             page,
         }
@@ -228,9 +236,10 @@ mod tests {
     fn cut(writes: u64) -> Cut {
         Cut {
             from: origin(9),
-            clock: Clock::from_iter([(origin(1), writes)]),
+            covered: Coverage::from_iter([(origin(1), writes)]),
             time: HlcTime::ZERO,
             writes: (1..=writes).map(|counter| write(1, counter)).collect(),
+            rest: JoinRest::default(),
         }
     }
 
@@ -271,7 +280,7 @@ mod tests {
         let mut sessions = JoinSessions::new(LIMITS);
         for asker in 1..=3 {
             let answer = sessions.answer(&request(asker, 1, 0), 0, || cut(1));
-            assert!(matches!(answer, JoinAnswer::Page(page) if page.last));
+            assert!(matches!(answer, JoinAnswer::Page(page) if page.rest.is_some()));
             assert!(sessions.is_empty());
         }
     }
@@ -293,6 +302,8 @@ mod tests {
     fn an_empty_difference_is_one_last_page() {
         let mut sessions = JoinSessions::new(LIMITS);
         let answer = sessions.answer(&request(1, 1, 0), 0, || cut(0));
-        assert!(matches!(answer, JoinAnswer::Page(page) if page.last && page.writes.is_empty()));
+        assert!(
+            matches!(answer, JoinAnswer::Page(page) if page.rest.is_some() && page.writes.is_empty())
+        );
     }
 }

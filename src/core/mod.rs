@@ -5,9 +5,14 @@
 //! actors perform. Nothing is decided by the iteration order of a hash map. So one seed replays
 //! one history, and every rule can be tested without a network.
 
+pub mod agreement;
+pub mod aside;
 pub mod causal_buffer;
 pub mod causality;
 pub mod clock;
+pub mod coverage;
+pub mod ended;
+pub mod frontier;
 pub mod id;
 pub mod join;
 pub mod link;
@@ -16,6 +21,7 @@ pub mod outbox;
 pub mod parking;
 pub mod peer;
 pub mod repair;
+pub mod roster;
 pub mod serving;
 pub mod stamp;
 pub mod store;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Millis;
 use super::clock::Clock;
-use super::id::Origin;
+use super::coverage::Coverage;
+use super::id::{Incarnation, Origin};
 
 /// Parked requests of type `T`.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl<T> ParkingLot<T> {
         }
     }
 
-    /// Parks `request` until `clock`, as it rises, covers `need`, at most until `deadline`.
+    /// Parks `request` until what is `covered`, as it grows, includes `need`, at most until `deadline`.
     ///
     /// # Errors
     /// Gives the request back when the lot is full, or when nothing is missing.
@@ -49,9 +50,9 @@ impl<T> ParkingLot<T> {
         request: T,
         need: Clock,
         deadline: Millis,
-        clock: &Clock,
+        covered: &Coverage,
     ) -> Result<(), T> {
-        let Some(awaited) = clock.first_lacking(&need) else {
+        let Some(awaited) = covered.first_lacking(&need) else {
             return Err(request);
         };
         if self.is_full() {
@@ -71,25 +72,33 @@ impl<T> ParkingLot<T> {
         Ok(())
     }
 
-    /// Takes out every request whose need `clock` covers, in the order they were parked.
-    pub fn release(&mut self, clock: &Clock) -> Vec<T> {
+    /// Takes out every request whose need is `covered`, in the order they were parked.
+    pub fn release(&mut self, covered: &Coverage) -> Vec<T> {
         if self.parked.is_empty() {
             return Vec::new();
         }
         let mut tickets: Vec<u64> = Vec::new();
-        for (origin, counter) in clock.iter() {
+        for (origin, counter) in covered.clock().iter() {
             let met = (origin, 0, 0)..=(origin, counter, u64::MAX);
             tickets.extend(self.by_entry.range(met).map(|(_, _, ticket)| ticket));
         }
+        for &(address, below) in covered.floors() {
+            let life = |incarnation| Origin {
+                address,
+                incarnation,
+            };
+            let met = (life(Incarnation::UNKNOWN), 0, 0)..(life(below), 0, 0);
+            tickets.extend(self.by_entry.range(met).map(|(_, _, ticket)| ticket));
+        }
         tickets.sort_unstable();
-        let released = |ticket| self.release_or_wait_on(ticket, clock);
+        let released = |ticket| self.release_or_wait_on(ticket, covered);
         tickets.into_iter().filter_map(released).collect()
     }
 
-    fn release_or_wait_on(&mut self, ticket: u64, clock: &Clock) -> Option<T> {
+    fn release_or_wait_on(&mut self, ticket: u64, covered: &Coverage) -> Option<T> {
         let parked = self.parked.get_mut(&ticket)?;
         let met = parked.awaited;
-        match clock.first_lacking(&parked.need) {
+        match covered.first_lacking(&parked.need) {
             None => self.take(ticket),
             Some(awaited) => {
                 parked.awaited = awaited;
@@ -160,6 +169,10 @@ mod tests {
     use super::*;
     use crate::core::testing::origin;
 
+    fn coverage(entries: &[(u16, u64)]) -> Coverage {
+        clock(entries).into()
+    }
+
     fn clock(entries: &[(u16, u64)]) -> Clock {
         entries.iter().map(|&(n, c)| (origin(n), c)).collect()
     }
@@ -168,9 +181,9 @@ mod tests {
     fn a_request_leaves_when_the_last_of_its_needs_is_covered() {
         let mut lot = ParkingLot::new(2);
         let need = clock(&[(1, 2), (2, 1)]);
-        lot.park("a", need, 100, &Clock::new()).unwrap();
-        assert!(lot.release(&clock(&[(1, 5)])).is_empty());
-        assert_eq!(lot.release(&clock(&[(1, 5), (2, 1)])), ["a"]);
+        lot.park("a", need, 100, &Coverage::new()).unwrap();
+        assert!(lot.release(&coverage(&[(1, 5)])).is_empty());
+        assert_eq!(lot.release(&coverage(&[(1, 5), (2, 1)])), ["a"]);
         assert!(lot.is_empty() && lot.next_deadline().is_none());
     }
 
@@ -178,20 +191,20 @@ mod tests {
     fn a_full_lot_gives_the_request_back() {
         let mut lot = ParkingLot::new(1);
         let need = clock(&[(1, 1)]);
-        lot.park("a", need.clone(), 100, &Clock::new()).unwrap();
-        assert_eq!(lot.park("b", need, 100, &Clock::new()), Err("b"));
+        lot.park("a", need.clone(), 100, &Coverage::new()).unwrap();
+        assert_eq!(lot.park("b", need, 100, &Coverage::new()), Err("b"));
     }
 
     #[test]
     fn requests_that_nobody_waits_for_make_room() {
         let mut lot = ParkingLot::new(2);
         for name in ["stays", "gone"] {
-            lot.park(name, clock(&[(1, 1)]), 100, &Clock::new())
+            lot.park(name, clock(&[(1, 1)]), 100, &Coverage::new())
                 .unwrap();
         }
         lot.retain(|name| *name != "gone");
         assert!(!lot.is_full());
-        assert_eq!(lot.release(&clock(&[(1, 1)])), ["stays"]);
+        assert_eq!(lot.release(&coverage(&[(1, 1)])), ["stays"]);
         assert_eq!(lot.next_deadline(), None);
     }
 
@@ -200,7 +213,7 @@ mod tests {
         let mut lot = ParkingLot::new(9);
         for (name, deadline) in [("late", 300), ("early", 100), ("due", 200)] {
             let need = clock(&[(1, 1)]);
-            lot.park(name, need, deadline, &Clock::new()).unwrap();
+            lot.park(name, need, deadline, &Coverage::new()).unwrap();
         }
         assert_eq!(lot.expire(200), ["early", "due"]);
         assert_eq!(lot.next_deadline(), Some(300));

@@ -11,7 +11,7 @@
 //! Absent on purpose: retries, which joins make needless; the calls themselves, which the actor makes.
 
 use super::Millis;
-use super::id::{Address, Domain, Dot, Incarnation};
+use super::id::{Address, Domain, Dot, Incarnation, Origin};
 use super::join::{Cut, Staged, Staging};
 use super::link::{Change, Link, LinkRules, Standing};
 use super::outbox::{Outbox, OutboxLimits};
@@ -29,6 +29,8 @@ pub struct Peer {
     outbox: Outbox,
     /// That of the writes in the outbox.
     domain: Domain,
+    /// The origin of the writes in the outbox.
+    latest: Option<Origin>,
     /// The latest write that an overflow has dropped, until the peer has it: no push will bring it.
     dropped: Option<Dot>,
     /// Whether the peer has said that it takes pushes.
@@ -60,7 +62,7 @@ pub enum Answered {
     /// The peer has answered in its present life.
     Digest {
         /// What it says of itself.
-        digest: Digest,
+        digest: Box<Digest>,
         /// What that has changed about the link. After an outage what waited was given up.
         change: Change,
         /// Whether the link may be used for a join now.
@@ -159,6 +161,7 @@ impl Peer {
             link: Link::new(link),
             outbox: Outbox::new(outbox),
             domain: Domain::UNSHARDED,
+            latest: None,
             dropped: None,
             admits: false,
             removed: false,
@@ -220,9 +223,9 @@ impl Peer {
             HeartbeatAnswer::Digest(digest) if self.is_its_own(&digest) => {
                 let change = self.heard(digest.from.incarnation, now);
                 self.admits = digest.admits;
-                self.dropped = self.dropped.filter(|dot| !digest.clock.covers(dot));
+                self.dropped = self.dropped.filter(|dot| !digest.covered.covers(dot));
                 Answered::Digest {
-                    digest,
+                    digest: Box::new(digest),
                     change,
                     may_join: self.may_join(now),
                 }
@@ -275,7 +278,12 @@ impl Peer {
         if self.removed || !self.is_steady(now) {
             return Published::Skipped;
         }
-        if domain != self.domain {
+        // Those of another domain, or of a life before, are not pushed with it.
+        let other_origin = self
+            .latest
+            .is_some_and(|latest| latest != write.dot().origin);
+        self.latest = Some(write.dot().origin);
+        if domain != self.domain || other_origin {
             self.give_up();
             self.dropped = None;
             self.domain = domain;

@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::Millis;
-use super::clock::{Clock, Relation};
+use super::clock::Relation;
+use super::coverage::Coverage;
 use super::id::{Address, Origin};
 use super::wire::Digest;
 
@@ -30,7 +31,7 @@ pub struct Repair {
 #[derive(Debug)]
 struct Ahead {
     from: Origin,
-    clock: Clock,
+    covered: Coverage,
     since: Millis,
 }
 
@@ -46,9 +47,15 @@ impl Repair {
 
     /// Takes note of a digest. True: ask its sender for a join now; it counts as running then.
     /// `may_join` says whether the link to it may be used for that.
-    pub fn consider(&mut self, digest: &Digest, have: &Clock, may_join: bool, now: Millis) -> bool {
+    pub fn consider(
+        &mut self,
+        digest: &Digest,
+        have: &Coverage,
+        may_join: bool,
+        now: Millis,
+    ) -> bool {
         let from = digest.from.address;
-        if !have.lacks_any(&digest.clock) {
+        if !have.is_behind(&digest.covered) {
             if !self.is_outdated(digest) {
                 self.ahead.remove(&from);
             }
@@ -69,24 +76,24 @@ impl Repair {
     fn is_outdated(&self, digest: &Digest) -> bool {
         let seen = self.ahead.get(&digest.from.address);
         seen.is_some_and(|seen| {
-            let relation = digest.clock.relation(&seen.clock);
+            let relation = digest.covered.relation(&seen.covered);
             seen.from == digest.from && relation == Relation::Before
         })
     }
 
     /// Whether what this peer was ahead by some time ago is lacking still.
-    fn lasts(&mut self, digest: &Digest, have: &Clock, now: Millis) -> bool {
+    fn lasts(&mut self, digest: &Digest, have: &Coverage, now: Millis) -> bool {
         let ahead = self
             .ahead
             .entry(digest.from.address)
             .or_insert_with(|| Ahead {
                 from: digest.from,
-                clock: digest.clock.clone(),
+                covered: digest.covered.clone(),
                 since: now,
             });
-        if !have.lacks_any(&ahead.clock) {
+        if !have.is_behind(&ahead.covered) {
             ahead.from = digest.from;
-            ahead.clock.clone_from(&digest.clock);
+            ahead.covered.clone_from(&digest.covered);
             ahead.since = now;
         }
         now - ahead.since >= self.rules.patience_ms
@@ -126,8 +133,8 @@ impl Repair {
     }
 }
 
-fn lacks_of_sender(digest: &Digest, have: &Clock) -> bool {
-    have.get(&digest.from) < digest.clock.get(&digest.from)
+fn lacks_of_sender(digest: &Digest, have: &Coverage) -> bool {
+    have.get(&digest.from) < digest.covered.get(&digest.from)
 }
 
 #[cfg(test)]
@@ -140,7 +147,7 @@ mod tests {
 
     const RULES: RepairRules = RepairRules { patience_ms: 250 };
 
-    fn clock(entries: &[(u16, u64)]) -> Clock {
+    fn coverage(entries: &[(u16, u64)]) -> Coverage {
         entries.iter().map(|&(n, c)| (origin(n), c)).collect()
     }
 
@@ -148,19 +155,21 @@ mod tests {
         Digest {
             from: origin(1),
             domain: Domain::UNSHARDED,
-            clock: clock(entries),
+            roster: Vec::new(),
+            covered: coverage(entries),
             promise: HlcTime::ZERO,
             status: Status::Serving,
             pushing,
             admits: true,
             bootstrapped: true,
+            frontier: HlcTime::ZERO,
         }
     }
 
     #[test]
     fn a_sender_that_is_ahead_and_pushes_nothing_is_asked_at_once() {
         let mut repair = Repair::new(RULES);
-        assert!(repair.consider(&digest(&[(1, 2)], false), &clock(&[(1, 1)]), true, 0));
+        assert!(repair.consider(&digest(&[(1, 2)], false), &coverage(&[(1, 1)]), true, 0));
         assert_eq!(repair.running(), Some(origin(1).address));
     }
 
@@ -168,16 +177,16 @@ mod tests {
     fn what_is_on_its_way_is_waited_for_but_not_for_ever() {
         let mut repair = Repair::new(RULES);
         let ahead = digest(&[(1, 2), (2, 1)], true);
-        assert!(!repair.consider(&ahead, &Clock::new(), true, 1_000));
-        assert!(!repair.consider(&ahead, &Clock::new(), true, 1_249));
-        assert!(repair.consider(&ahead, &Clock::new(), true, 1_250));
+        assert!(!repair.consider(&ahead, &Coverage::new(), true, 1_000));
+        assert!(!repair.consider(&ahead, &Coverage::new(), true, 1_249));
+        assert!(repair.consider(&ahead, &Coverage::new(), true, 1_250));
     }
 
     #[test]
     fn progress_starts_the_patience_anew() {
         let mut repair = Repair::new(RULES);
-        assert!(!repair.consider(&digest(&[(1, 2)], true), &Clock::new(), true, 0));
-        let have = clock(&[(1, 2)]);
+        assert!(!repair.consider(&digest(&[(1, 2)], true), &Coverage::new(), true, 0));
+        let have = coverage(&[(1, 2)]);
         assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 300));
         assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 500));
         assert!(repair.consider(&digest(&[(1, 9)], true), &have, true, 550));
@@ -186,7 +195,7 @@ mod tests {
     #[test]
     fn a_digest_that_was_overtaken_on_its_way_does_not_start_the_patience_anew() {
         let mut repair = Repair::new(RULES);
-        let have = clock(&[(1, 5)]);
+        let have = coverage(&[(1, 5)]);
         assert!(!repair.consider(&digest(&[(1, 9)], true), &have, true, 1_000));
         assert!(!repair.consider(&digest(&[(1, 5)], true), &have, true, 1_100));
         assert!(repair.consider(&digest(&[(1, 9)], true), &have, true, 1_250));
@@ -197,26 +206,26 @@ mod tests {
         let mut repair = Repair::new(RULES);
         let mut reborn = digest(&[], true);
         reborn.from.incarnation = reborn.from.incarnation.succeeding(0, 0);
-        assert!(!repair.consider(&digest(&[(1, 9)], true), &Clock::new(), true, 1_000));
-        assert!(!repair.consider(&reborn, &Clock::new(), true, 1_100));
-        reborn.clock = clock(&[(1, 9)]);
-        assert!(!repair.consider(&reborn, &Clock::new(), true, 1_250));
-        assert!(repair.consider(&reborn, &Clock::new(), true, 1_500));
+        assert!(!repair.consider(&digest(&[(1, 9)], true), &Coverage::new(), true, 1_000));
+        assert!(!repair.consider(&reborn, &Coverage::new(), true, 1_100));
+        reborn.covered = coverage(&[(1, 9)]);
+        assert!(!repair.consider(&reborn, &Coverage::new(), true, 1_250));
+        assert!(repair.consider(&reborn, &Coverage::new(), true, 1_500));
     }
 
     #[test]
     fn no_join_over_an_unsteady_link_from_a_starting_peer_or_beside_another() {
         let mut repair = Repair::new(RULES);
         let ahead = digest(&[(1, 2)], false);
-        assert!(!repair.consider(&ahead, &Clock::new(), false, 0));
+        assert!(!repair.consider(&ahead, &Coverage::new(), false, 0));
         let mut starting = ahead.clone();
         starting.status = Status::Removed;
         starting.bootstrapped = false;
-        assert!(!repair.consider(&starting, &Clock::new(), true, 0));
+        assert!(!repair.consider(&starting, &Coverage::new(), true, 0));
         assert!(!repair.bootstrap(&starting, true) && !repair.bootstrap(&ahead, false));
         assert!(repair.bootstrap(&ahead, true) && !repair.bootstrap(&ahead, true));
-        assert!(!repair.consider(&ahead, &Clock::new(), true, 0));
+        assert!(!repair.consider(&ahead, &Coverage::new(), true, 0));
         repair.ended();
-        assert!(repair.consider(&ahead, &Clock::new(), true, 0));
+        assert!(repair.consider(&ahead, &Coverage::new(), true, 0));
     }
 }

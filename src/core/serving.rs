@@ -108,6 +108,16 @@ impl Serving {
         self.starting_until = self.starting_until.map(|_| until);
     }
 
+    /// It is born again: it waits for a live peer as at its start.
+    pub fn start_again(&mut self, now: Millis) {
+        self.starting_until = Some(now + self.grace_ms);
+    }
+
+    /// Whether it stands removed.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
     /// It has what there is to have. True if it had been starting.
     pub fn caught_up(&mut self) -> bool {
         self.starting_until.take().is_some()

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::clock::Clock;
+use super::coverage::Coverage;
 use super::id::{Dot, Key, Origin};
+use super::stamp::{HlcTime, Stamp};
 use super::write::{Content, Version, Write};
 
 /// What applying a write has done.
@@ -35,7 +36,8 @@ pub struct Summary {
     pub tombstones: u64,
     /// Bytes of both, by [`Write::weight`].
     pub bytes: u64,
-    /// Sum over (key, dot, content): equal on replicas with equal winners, whatever the order.
+    /// Sum over (key, dot, value) of the keys that exist: equal on replicas with equal values, whatever the order. Tombstones do not
+    /// count, since each replica collects them in its own time.
     pub hash: u64,
 }
 
@@ -44,6 +46,8 @@ pub struct Summary {
 pub struct Store {
     winners: HashMap<Key, Arc<Version>>,
     live_dots: BTreeMap<Origin, BTreeMap<u64, Key>>,
+    /// Keys whose winner is a tombstone, by its stamp.
+    tombstones: BTreeMap<Stamp, Key>,
     summary: Summary,
 }
 
@@ -74,11 +78,14 @@ impl Store {
         self.winners.get(key)
     }
 
-    /// The winners whose dots `clock` does not cover, by origin and counter.
-    pub fn difference(&self, clock: &Clock) -> Vec<Write> {
+    /// The winners whose dots are not `covered`, by origin and counter.
+    pub fn difference(&self, covered: &Coverage) -> Vec<Write> {
         let mut difference = Vec::new();
         for (origin, dots) in &self.live_dots {
-            for (counter, key) in dots.range(clock.get(origin) + 1..) {
+            if covered.has_ended(origin) {
+                continue;
+            }
+            for (counter, key) in dots.range(covered.get(origin) + 1..) {
                 let version = self.winners[key].clone();
                 debug_assert_eq!(
                     version.dot.counter, *counter,
@@ -91,6 +98,30 @@ impl Store {
         difference
     }
 
+    /// Removes the tombstones stamped at or below `upto`. Returns how many those were.
+    pub fn collect(&mut self, upto: HlcTime) -> usize {
+        let mut collected = 0;
+        while let Some(entry) = self.tombstones.first_entry() {
+            if entry.key().time > upto {
+                break;
+            }
+            let key = entry.get().clone();
+            if let Some(version) = self.winners.remove(&key) {
+                self.discount(&Write { key, version });
+            }
+            collected += 1;
+        }
+        collected
+    }
+
+    /// Removes and returns everything, in no particular order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Write> + use<> {
+        let winners = std::mem::take(self).winners;
+        winners
+            .into_iter()
+            .map(|(key, version)| Write { key, version })
+    }
+
     /// Sizes and fingerprint.
     pub fn summary(&self) -> Summary {
         self.summary
@@ -100,6 +131,10 @@ impl Store {
         let Dot { origin, counter } = write.dot();
         let dots = self.live_dots.entry(origin).or_default();
         dots.insert(counter, write.key.clone());
+        if !write.version.content.is_live() {
+            self.tombstones
+                .insert(write.version.stamp(), write.key.clone());
+        }
         *self.counter_for(&write.version.content) += 1;
         self.summary.bytes += write.weight() as u64;
         self.summary.hash = self.summary.hash.wrapping_add(fingerprint(write));
@@ -112,6 +147,9 @@ impl Store {
             if dots.is_empty() {
                 self.live_dots.remove(&origin);
             }
+        }
+        if !write.version.content.is_live() {
+            self.tombstones.remove(&write.version.stamp());
         }
         *self.counter_for(&write.version.content) -= 1;
         self.summary.bytes -= write.weight() as u64;
@@ -127,24 +165,24 @@ impl Store {
     }
 }
 
-/// Hash of a key's winner; the same on every replica and in every build.
+/// Hash of a key's value; the same on every replica and in every build. 0 for a tombstone.
 fn fingerprint(write: &Write) -> u64 {
+    let Content::Value(value) = &write.version.content else {
+        return 0;
+    };
     let dot = write.dot();
     let mut hash = Xxh3::new();
     for part in [write.key.as_str(), &dot.to_string()] {
         hash.update(part.as_bytes());
         hash.update(&[0xff]);
     }
-    if let Content::Value(value) = &write.version.content {
-        hash.update(value.json().as_bytes());
-    }
+    hash.update(value.json().as_bytes());
     hash.digest()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::stamp::HlcTime;
     use crate::core::testing::{dot, origin, write};
 
     fn with(mut write: Write, ms: u64, content: Content) -> Write {
@@ -187,8 +225,8 @@ mod tests {
             store.apply(write(1, counter));
         }
         store.apply(write(2, 9));
-        let clock = Clock::from_iter([(origin(1), 2)]);
-        let dots: Vec<_> = store.difference(&clock).iter().map(Write::dot).collect();
+        let covered = Coverage::from_iter([(origin(1), 2)]);
+        let dots: Vec<_> = store.difference(&covered).iter().map(Write::dot).collect();
         assert_eq!(dots, [dot(1, 3), dot(2, 9)]);
     }
 
@@ -201,6 +239,27 @@ mod tests {
         let mut fresh = Store::new();
         fresh.apply(alone);
         assert_eq!(store.summary(), fresh.summary());
-        assert_eq!(store.difference(&Clock::new()).len(), 1);
+        assert_eq!(store.difference(&Coverage::new()).len(), 1);
+    }
+
+    #[test]
+    fn tombstones_up_to_a_stamp_are_collected_and_leave_no_trace() {
+        let mut store = Store::new();
+        for counter in 1..=3 {
+            let mut deleted = write(1, counter);
+            Arc::make_mut(&mut deleted.version).content = Content::Tombstone;
+            store.apply(deleted);
+        }
+        store.apply(write(1, 4));
+        let upto = write(1, 2).version.time;
+        assert_eq!(store.collect(upto), 2);
+        assert_eq!((store.summary().keys, store.summary().tombstones), (1, 1));
+        let dots: Vec<_> = store.difference(&Coverage::new());
+        assert_eq!(dots.len(), 2);
+        assert_eq!(store.collect(upto), 0);
+        assert_eq!(
+            (store.drain().count(), store.summary()),
+            (2, Summary::default())
+        );
     }
 }

@@ -126,7 +126,7 @@ impl Swim {
     }
 
     /// Everybody ever heard of but this node, and whether they are up (suspects count as up), in no
-    /// particular order. Nobody is ever forgotten.
+    /// particular order. Nobody is left out but by [`Swim::forget`].
     pub fn members(&self) -> impl Iterator<Item = (Identity, bool)> {
         let own = self.identity().address;
         self.foca
@@ -206,6 +206,14 @@ impl Swim {
             let _ = self.foca.apply_many(down, false, &mut self.out);
             self.settle(now);
         }
+    }
+
+    /// Keeps nothing of a member that is down. News of it make it known again.
+    pub fn forget(&mut self, member: Identity) {
+        // Cannot fail: this timer does no more than that.
+        let _ = self
+            .foca
+            .handle_timer(Timer::RemoveDown(member), &mut self.out);
     }
 
     /// Goes on as a new life of this node. Does nothing unless it is later than the present one.

@@ -4,6 +4,8 @@
 //!   stay, down or not; only an added address that never answered is dropped, when its grace ends.
 //! - The *view*: those that SWIM believes up, less those removed, plus those not seen yet whose grace (from the
 //!   start, or from the PUT) has not ended. A peer that reports such a one down ends its grace.
+//! - *Forget marks* say whom nobody waits for any longer; see [`forgotten`]. One of those whom they mean is a member
+//!   only while it is up.
 //! - *Removal marks* are an operator's decisions, one per address, the latest wins. SWIM cannot
 //!   forget a node that lives, so the marks filter what it says. A mark means the lives up to
 //!   one: a later life is free of it.
@@ -14,20 +16,24 @@
 //! Pure: time and randomness come in, [`Effect`]s go out, and they are in the same order every run.
 
 mod effect;
+mod forgetting;
+mod forgotten;
 mod peer;
+mod publish;
 mod removals;
 
 use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-pub use self::effect::{Effect, Event};
+pub use self::effect::{Effect, Event, ForgetReason};
+pub use self::forgotten::{FORGET_MARKS_MAX, ForgetMark, ForgetMarks, Forgotten};
 use self::peer::{Peer, Standing};
+pub use self::removals::Removal;
 use self::removals::Removals;
 use super::Millis;
-use super::id::{Address, Incarnation};
-use super::stamp::HlcTime;
+use super::id::{Address, Incarnation, Origin};
+use super::roster::RosterEntry;
 use super::swim::{Datagram, DatagramError, Identity, Swim, Timing, is_plausible};
 
 /// Time between announcements to members that are not up: how soon a healed network is noticed.
@@ -47,17 +53,17 @@ pub struct Member {
     pub removed: bool,
 }
 
-/// An operator's decision about one address; the largest `time` wins, so that all replicas agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removal {
-    /// About whom.
-    pub address: Address,
-    /// The lives up to this one are meant; a later one is free of the mark.
-    pub incarnation: Incarnation,
-    /// When it was decided.
-    pub time: HlcTime,
-    /// Removed (DELETE), or taken back (PUT).
-    pub removed: bool,
+/// What a peer's heartbeat says about members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Who sent it.
+    pub from: Origin,
+    /// The removal marks it knows.
+    pub removals: Vec<Removal>,
+    /// The forget marks it knows.
+    pub forgotten: Vec<ForgetMark>,
+    /// The members it knows, with their latest lives.
+    pub roster: Vec<RosterEntry>,
 }
 
 /// What became of a request to take a replica into the view.
@@ -76,8 +82,12 @@ pub enum AddOutcome {
 pub enum RemoveOutcome {
     /// It is out of this view, and out of the others as the mark spreads.
     Removed,
-    /// It was not in the view; nothing was changed.
+    /// It is out of the view and forgotten, here and, as the marks spread, everywhere.
+    Forgotten,
+    /// It was not in the view, or, to be forgotten, not known; nothing was changed.
     NotInView,
+    /// This node was itself forgotten, so its word does not count; nothing was changed.
+    NoSay,
 }
 
 /// Settings of the membership.
@@ -87,6 +97,8 @@ pub struct Parameters {
     pub timing: Timing,
     /// How long a member not seen yet stays in the view, in milliseconds.
     pub grace_ms: u64,
+    /// How long a member is down until this node forgets it, in milliseconds; 0 for never.
+    pub forget_after_ms: u64,
     /// Configured members at most, this node included; `VIEW` itself is taken whole. As many removal
     /// marks on addresses that are not configured.
     pub members_max: usize,
@@ -101,6 +113,13 @@ pub struct Membership {
     /// The configured members but this node.
     peers: BTreeMap<Address, Peer>,
     removals: Removals,
+    marks: ForgetMarks,
+    /// Those marks that are in effect.
+    forgotten: Forgotten,
+    /// What has become of marks since events were last derived.
+    forgettings: Vec<Event>,
+    /// Who of the forgotten was announced to last, in this turn through them.
+    announced_last: Option<Address>,
     /// The latest life that anybody claims for this node's address.
     own_claimed: Incarnation,
     /// This node's removal when events were last derived.
@@ -131,6 +150,10 @@ impl Membership {
             swim: Swim::new(identity, parameters.timing, rng),
             peers: named.map(|a| (*a, Peer::named(grace_end))).collect(),
             removals: Removals::default(),
+            marks: ForgetMarks::default(),
+            forgotten: Forgotten::default(),
+            forgettings: Vec::new(),
+            announced_last: None,
             own_claimed: identity.incarnation,
             own_removed: false,
             announce_due: now,
@@ -169,6 +192,7 @@ impl Membership {
             self.announce_due = now + ANNOUNCE_MS;
             self.count_silence(now);
             self.announce(now);
+            self.announce_to_forgotten(now);
         }
         self.settle(now)
     }
@@ -182,6 +206,7 @@ impl Membership {
             return Ok(Vec::new());
         }
         let mut datagram = Datagram::parse(bytes)?;
+        self.drop_stale(&mut datagram);
         self.limit(&mut datagram)?;
         self.swim.receive(&datagram, now)?;
         self.silent_rounds = 0;
@@ -192,26 +217,24 @@ impl Membership {
         Ok(self.settle(now))
     }
 
-    /// Takes in the heartbeat of a peer: its life, and the marks it knows. One unknown so far becomes a
+    /// Takes in the heartbeat of a peer: its life, the marks and the members it knows. One unknown so far becomes a
     /// configured member and is announced to at once.
-    pub fn hear(
-        &mut self,
-        address: Address,
-        incarnation: Incarnation,
-        removals: &[Removal],
-        now: Millis,
-    ) -> Vec<Effect> {
+    pub fn hear(&mut self, heard: &Heard, now: Millis) -> Vec<Effect> {
         if self.left {
             return Vec::new();
         }
-        for mark in removals {
+        for mark in &heard.removals {
             let configured = self.is_configured(mark.address);
             let max = self.parameters.members_max;
             self.removals
                 .merge(*mark, |marks| configured || marks < max);
         }
-        if is_plausible(incarnation) {
-            self.learn(address, incarnation, now);
+        self.merge_marks(&heard.forgotten);
+        for entry in &heard.roster {
+            self.heed_roster(entry, now);
+        }
+        if is_plausible(heard.from.incarnation) {
+            self.learn(heard.from.address, heard.from.incarnation, now);
         }
         self.settle(now)
     }
@@ -229,7 +252,8 @@ impl Membership {
             self.removals.decide(address, incarnation, false, wall);
         }
         if address != self.own {
-            let peer = self.peers.entry(address).or_insert_with(Peer::stranger);
+            let newcomer = self.newcomer(address);
+            let peer = self.peers.entry(address).or_insert(newcomer);
             if !peer.up {
                 peer.await_until(now + self.parameters.grace_ms);
                 self.announce_to(address, now);
@@ -274,6 +298,17 @@ impl Membership {
         self.swim.leave(now);
         self.left = true;
         self.send()
+    }
+
+    /// One to be awaited, although SWIM may remember that it is down.
+    fn newcomer(&self, address: Address) -> Peer {
+        let mut peer = Peer::stranger();
+        for (identity, up) in self.swim.members() {
+            if identity.address == address && !up {
+                peer.knows_down(identity);
+            }
+        }
+        peer
     }
 
     fn is_configured(&self, address: Address) -> bool {
@@ -374,15 +409,18 @@ impl Membership {
     /// Takes over what SWIM believes, ends graces, and gathers what there is to do.
     fn settle(&mut self, now: Millis) -> Vec<Effect> {
         for (identity, up) in self.swim.members() {
+            if !up && self.is_stale(identity) {
+                continue;
+            }
             let peer = self.peers.entry(identity.address);
             peer.or_insert_with(Peer::stranger).observe(identity, up);
         }
         for peer in self.peers.values_mut() {
-            peer.expire(now);
+            peer.pass(now);
         }
         let mut effects = self.send();
         effects.extend(self.news());
-        self.peers.retain(|_, peer| !peer.is_forgettable());
+        self.let_go();
         effects.extend(self.publish());
         effects
     }
@@ -392,52 +430,6 @@ impl Membership {
         datagrams
             .map(|(to, bytes)| Effect::Send { to, bytes })
             .collect()
-    }
-
-    fn news(&mut self) -> Vec<Effect> {
-        let removed = self.is_removed();
-        let own = match (std::mem::replace(&mut self.own_removed, removed), removed) {
-            (false, true) => Some(Event::Removed(self.own)),
-            (true, false) => Some(Event::Readmitted(self.own)),
-            (true, true) | (false, false) => None,
-        };
-        let removals = &self.removals;
-        let peers = self.peers.iter_mut().filter_map(|(address, peer)| {
-            let removed = removals.cover(*address, peer.incarnation);
-            peer.news(*address, removed)
-        });
-        peers.chain(own).map(Effect::Log).collect()
-    }
-
-    /// What has changed since it was last given out.
-    fn publish(&mut self) -> Vec<Effect> {
-        let state = vec![self.members_changed(), self.view_changed()];
-        let told = std::mem::replace(&mut self.told, state.clone());
-        state.into_iter().filter(|e| !told.contains(e)).collect()
-    }
-
-    fn members_changed(&self) -> Effect {
-        let members = self.peers.iter().map(|(address, peer)| Member {
-            address: *address,
-            removed: self.removals.cover(*address, peer.incarnation),
-        });
-        Effect::MembersChanged {
-            members: members.collect(),
-            removals: self.removals.to_vec(),
-        }
-    }
-
-    fn view_changed(&self) -> Effect {
-        let own = (self.own, self.own_claimed);
-        let peers = self.peers.iter().map(|(a, peer)| (*a, peer.incarnation));
-        let met = peers.filter(|(_, incarnation)| *incarnation != Incarnation::UNKNOWN);
-        let mut incarnations: Vec<(Address, Incarnation)> = met.chain([own]).collect();
-        incarnations.sort_unstable();
-        Effect::ViewChanged {
-            view: self.view(),
-            removed: self.is_removed(),
-            incarnations,
-        }
     }
 }
 

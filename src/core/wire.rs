@@ -6,10 +6,12 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
+use super::coverage::Coverage;
+use super::ended::Ended;
 use super::id::{Domain, Incarnation, Origin};
+use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::view::Removal;
+use super::view::{ForgetMark, Removal};
 use super::write::Write;
 
 /// Protocol spoken here; also the `v1` in the routes.
@@ -75,10 +77,10 @@ pub enum Status {
 pub struct Digest {
     /// Whose.
     pub from: Origin,
-    /// The domain that `clock` belongs to.
+    /// The domain that `covered` belongs to.
     pub domain: Domain,
     /// What it covers.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// All its later writes are stamped above this.
     pub promise: HlcTime,
     /// What it does for clients.
@@ -91,6 +93,10 @@ pub struct Digest {
     /// Whether the sender has caught up in this life, or found nobody to catch up from: only then has it anything to give. A
     /// replica that was removed or stopped before that does not say `Starting`, and has nothing.
     pub bootstrapped: bool,
+    /// The members and the lives of them that the sender knows.
+    pub roster: Vec<RosterEntry>,
+    /// The sender has every write of every life that goes on, up to this stamp.
+    pub frontier: HlcTime,
 }
 
 /// Probe of a link and exchange of digests in one.
@@ -100,6 +106,8 @@ pub struct Heartbeat {
     pub digest: Digest,
     /// The removal marks that the sender knows.
     pub removals: Vec<Removal>,
+    /// The forget marks that the sender knows.
+    pub forgotten: Vec<ForgetMark>,
 }
 
 /// Answer to a [`Heartbeat`].
@@ -176,6 +184,8 @@ pub enum PushRefusal {
     OtherDomain,
     /// A later life of the sender is known.
     Superseded(Incarnation),
+    /// Tombstones that could outrank one of the writes are gone at the receiver; the sender has to join from it.
+    Late,
     /// The sender is no member that the receiver knows; it does now.
     Unknown,
     /// Too much waits there.
@@ -190,6 +200,7 @@ impl PushRefusal {
             Self::NotServing => "not_serving",
             Self::OtherDomain => "other_domain",
             Self::Superseded(_) => "superseded",
+            Self::Late => "late",
             Self::Unknown => "unknown",
             Self::Overloaded => "overloaded",
         }
@@ -204,7 +215,7 @@ pub struct JoinRequest {
     /// For which domain.
     pub domain: Domain,
     /// What it covers; the same in all pages of a session.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Numbers the asker's joins.
     pub session: u64,
     /// Which page, from 0. Asking again for one gives the same, until the last one was given.
@@ -213,6 +224,10 @@ pub struct JoinRequest {
 
 /// Answer to a [`JoinRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum JoinAnswer {
     /// The page.
     Page(JoinPage),
@@ -227,6 +242,8 @@ pub enum JoinRefusal {
     NotServing,
     /// It is in another domain.
     OtherDomain,
+    /// The asker's life is over: a later one is known, or it is forgotten.
+    Superseded,
     /// It serves as many joins as it may.
     Busy,
     /// The session is over, or the page is none of it; a new join is needed.
@@ -239,13 +256,35 @@ pub struct JoinPage {
     /// Who answers.
     pub from: Origin,
     /// What it covered at the cut.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Its hybrid time at the cut.
     pub time: HlcTime,
     /// Winners, tombstones included, whose dots the asker's clock does not cover.
     pub writes: Vec<Write>,
-    /// Whether this is the last page.
-    pub last: bool,
+    /// In the last page, and only there: what else the answerer knew at the cut.
+    pub rest: Option<JoinRest>,
+}
+
+/// What goes with a state difference besides the writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JoinRest {
+    /// Final counters and markers of ended lives.
+    pub ended: Ended,
+    /// The promises that the answerer has adopted: what is covered at the cut has all that is stamped lower.
+    pub promises: Vec<(Origin, HlcTime)>,
+    /// Up to where the answerer has collected tombstones, if it ever has.
+    pub collected: Option<Collected>,
+    /// No tombstone in the cut is stamped higher.
+    pub newest_tombstone: HlcTime,
+}
+
+/// A collection of tombstones. What is not covered and stamped at or below it can be judged only by who still had them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Tombstones up to this stamp are gone.
+    pub time: HlcTime,
+    /// What was covered then.
+    pub covered: Coverage,
 }
 
 impl JoinPage {
@@ -254,7 +293,7 @@ impl JoinPage {
     /// # Errors
     /// [`WireError::Inconsistent`]; nothing of the join is to be used.
     pub fn check(self) -> Result<Self, WireError> {
-        let covered = |write: &Write| write.dot().counter > 0 && self.clock.covers(&write.dot());
+        let covered = |write: &Write| write.dot().counter > 0 && self.covered.covers(&write.dot());
         if self.writes.iter().all(covered) {
             Ok(self)
         } else {
@@ -284,10 +323,10 @@ mod tests {
     fn a_page_with_a_write_beyond_its_clock_is_refused_whole() {
         let page = |counter| JoinPage {
             from: origin(2),
-            clock: [(origin(1), 2)].into_iter().collect(),
+            covered: [(origin(1), 2)].into_iter().collect(),
             time: HlcTime::ZERO,
             writes: vec![write(1, 1), write(1, counter)],
-            last: true,
+            rest: Some(JoinRest::default()),
         };
         assert!(page(2).check().is_ok());
         assert!(page(3).check().is_err());

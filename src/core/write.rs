@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::clock::Clocks;
-use super::id::{Dot, Key};
+use super::id::{Address, Dot, Incarnation, Key};
 use super::stamp::{HlcTime, Stamp};
 
 /// A JSON value as the text it arrived in; never re-parsed. Cheap to clone.
@@ -75,6 +75,14 @@ pub enum Content {
     Value(Value),
     /// A DELETE: the key is absent.
     Tombstone,
+    /// No client's write but a marker: all members have agreed that the lives of this address below this one are over, with the
+    /// counters that the write depends on. It has no key (what stands in its place is not read), and no store keeps it.
+    Ended {
+        /// Whose lives.
+        address: Address,
+        /// Those earlier than this one.
+        below: Incarnation,
+    },
 }
 
 impl Content {
@@ -141,6 +149,17 @@ pub struct Write {
 }
 
 impl Write {
+    /// A write of [`Content::Ended`].
+    ///
+    /// # Panics
+    /// Never: there is a key.
+    pub fn marker(version: Version) -> Self {
+        Self {
+            key: Key::new("-").expect("one character is a key"),
+            version: Arc::new(version),
+        }
+    }
+
     /// Which write.
     pub fn dot(&self) -> Dot {
         self.version.dot
@@ -153,7 +172,7 @@ impl Write {
         const ENTRY: usize = 48;
         let value = match &self.version.content {
             Content::Value(value) => value.json().len(),
-            Content::Tombstone => 0,
+            Content::Tombstone | Content::Ended { .. } => 0,
         };
         FIXED + self.key.as_str().len() + value + ENTRY * self.version.deps.entries()
     }

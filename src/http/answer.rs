@@ -25,9 +25,9 @@ pub(super) enum Problem {
     KeyTooLong,
     #[error("Key is not valid UTF-8")]
     KeyNotUtf8,
-    /// With the metadata that covers the delete which this reports.
+    /// With the metadata that covers the delete which this reports, and the member that names what is lost.
     #[error("Key does not exist")]
-    NoSuchKey { metadata: String },
+    NoSuchKey { metadata: String, lost: String },
     #[error("Value is too large")]
     TooLarge { limit: usize },
     #[error("Request body did not arrive in time")]
@@ -40,8 +40,10 @@ pub(super) enum Problem {
     NotInView,
     #[error("View has as many replicas as it may have")]
     ViewIsFull,
-    #[error("Forgetting a replica is not available in this version")]
-    CannotForget,
+    #[error("forget is malformed")]
+    BadForget,
+    #[error("Replica was itself forgotten; try again later")]
+    NoSay,
     #[error("Peer message is not understood")]
     BadPeerMessage { detail: String },
     #[error("Replica is stopping or has failed")]
@@ -78,12 +80,14 @@ impl Problem {
             | Self::KeyNotUtf8
             | Self::BrokenOff { .. }
             | Self::BadAddress
+            | Self::BadForget
             | Self::BadPeerMessage { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::CannotForget => StatusCode::NOT_IMPLEMENTED,
             Self::Refused(Refusal::StoreFull) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ViewIsFull | Self::Gone | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ViewIsFull | Self::NoSay | Self::Gone | Self::Refused(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -95,7 +99,9 @@ impl Problem {
             | Self::NoValue { detail }
             | Self::BrokenOff { detail }
             | Self::BadPeerMessage { detail } => format!(r#","detail":{}"#, json_text(detail)),
-            Self::NoSuchKey { metadata } => format!(r#","causal-metadata":{metadata}"#),
+            Self::NoSuchKey { metadata, lost } => {
+                format!(r#","causal-metadata":{metadata}{lost}"#)
+            }
             Self::TooLarge { limit } => format!(r#","limit-bytes":{limit}"#),
             Self::Refused(Refusal::Unmet { missing }) => {
                 format!(r#","missing":{}"#, clocks_to_json(missing))

@@ -19,7 +19,8 @@ use crate::core::id::Address;
 use crate::core::metadata::Metadata;
 use crate::core::wire::{self, Batch, Heartbeat, JoinRequest, Status, WireError};
 use crate::messages::causality::{
-    ClientRequest, DigestReport, Operation, Outcome, ReadDigest, ReadJoin, ReadStatus, Refusal,
+    Answer, ClientReply, ClientRequest, DigestReport, Operation, Outcome, ReadDigest, ReadJoin,
+    ReadStatus, Refusal,
 };
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
@@ -129,7 +130,7 @@ impl Gateway {
         operation: Operation,
         metadata: Metadata,
         wait_ms: Option<u64>,
-    ) -> Result<Outcome, Problem> {
+    ) -> Result<Answer, Problem> {
         self.request(operation, metadata, wait_ms)
             .await
             .ok_or(Problem::Gone)
@@ -142,16 +143,16 @@ impl Gateway {
         operation: Operation,
         metadata: Metadata,
         wait_ms: Option<u64>,
-    ) -> Option<Outcome> {
+    ) -> Option<Answer> {
         let asked = self.ask(&self.edges.client, |reply| ClientRequest {
             operation,
             metadata,
             wait_ms,
-            reply,
+            reply: ClientReply::new(reply),
         });
         match asked.await {
-            Ok(outcome) => Some(outcome),
-            Err(Unasked::Overloaded) => Some(Outcome::Refused(Refusal::Overloaded)),
+            Ok(answer) => Some(answer),
+            Err(Unasked::Overloaded) => Some(Answer::of(Outcome::Refused(Refusal::Overloaded))),
             Err(Unasked::Gone) => None,
         }
     }
@@ -169,7 +170,12 @@ impl Gateway {
 
     /// Asks for a replica to be taken out of the view; `None` as for [`Gateway::read_view`].
     pub async fn remove(&self, address: Address) -> Option<RemoveOutcome> {
-        self.remove_replica(address).await.ok()
+        self.remove_replica(address, false).await.ok()
+    }
+
+    /// Asks for a replica to be forgotten; `None` as for [`Gateway::read_view`].
+    pub async fn forget(&self, address: Address) -> Option<RemoveOutcome> {
+        self.remove_replica(address, true).await.ok()
     }
 
     pub(super) async fn add_replica(&self, address: Address) -> Result<AddOutcome, Problem> {
@@ -178,10 +184,17 @@ impl Gateway {
             .await?)
     }
 
-    pub(super) async fn remove_replica(&self, address: Address) -> Result<RemoveOutcome, Problem> {
-        Ok(self
-            .ask(&self.edges.remove, |reply| RemoveReplica { address, reply })
-            .await?)
+    pub(super) async fn remove_replica(
+        &self,
+        address: Address,
+        forget: bool,
+    ) -> Result<RemoveOutcome, Problem> {
+        let remove = |reply| RemoveReplica {
+            address,
+            forget,
+            reply,
+        };
+        Ok(self.ask(&self.edges.remove, remove).await?)
     }
 
     pub(super) async fn status(&self) -> Result<Status, Problem> {

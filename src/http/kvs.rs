@@ -8,10 +8,11 @@ use percent_encoding::percent_decode_str;
 use super::answer::{Problem, json};
 use super::body::ClientBody;
 use super::gateway::Gateway;
+use crate::core::ended::Lost;
 use crate::core::id::Key;
 use crate::core::metadata::Metadata;
 use crate::core::write::{Content, Value};
-use crate::messages::causality::{Operation, Outcome};
+use crate::messages::causality::{Answer, Operation, Outcome};
 
 /// Metadata longer than this goes into the body alone: many clients and proxies refuse more in a header.
 const HEADER_MAX_BYTES: usize = 8 << 10;
@@ -42,10 +43,10 @@ pub(super) async fn answer(
         Err(problem) => (Operation::Check, Some(problem)),
     };
     let wait_ms = preferred_wait(request);
-    let outcome = gateway.client(operation, metadata.clone(), wait_ms).await?;
+    let answer = gateway.client(operation, metadata.clone(), wait_ms).await?;
     match problem {
-        Some(problem) if matches!(outcome, Outcome::Met) => Err(problem),
-        _ => respond(outcome, metadata, !in_headers.is_empty()),
+        Some(problem) if matches!(answer.outcome, Outcome::Met) => Err(problem),
+        _ => respond(answer, metadata, !in_headers.is_empty()),
     }
 }
 
@@ -104,14 +105,17 @@ fn preferred_wait(request: &HttpRequest) -> Option<u64> {
     waits.map(|seconds| seconds.saturating_mul(1_000)).next()
 }
 
-fn respond(outcome: Outcome, sent: Metadata, in_header: bool) -> Result<HttpResponse, Problem> {
-    let metadata = outcome.metadata(sent).to_json();
-    let (status, result, seen) = match outcome {
+fn respond(answer: Answer, sent: Metadata, in_header: bool) -> Result<HttpResponse, Problem> {
+    let (metadata, lost) = answer.metadata(sent);
+    let (metadata, lost) = (metadata.to_json(), lost_member(&lost));
+    let (status, result, seen) = match answer.outcome {
         Outcome::Created(seen) => (StatusCode::CREATED, "created", seen),
         Outcome::Replaced(seen) => (StatusCode::OK, "replaced", seen),
         Outcome::Deleted(seen) => (StatusCode::OK, "deleted", seen),
         Outcome::Found(seen) => (StatusCode::OK, "found", seen),
-        Outcome::Absent(_) | Outcome::Overtaken(_) => return Ok(absent(&metadata, in_header)),
+        Outcome::Absent(_) | Outcome::Overtaken(_) => {
+            return Ok(absent(&metadata, lost, in_header));
+        }
         Outcome::Refused(refusal) => return Err(Problem::Refused(refusal)),
         Outcome::Met => return Err(Problem::Gone),
     };
@@ -119,15 +123,28 @@ fn respond(outcome: Outcome, sent: Metadata, in_header: bool) -> Result<HttpResp
         (Content::Value(value), "found") => format!(r#","value":{}"#, value.json()),
         _ => String::new(),
     };
-    let body = format!(r#"{{"result":"{result}"{value},"causal-metadata":{metadata}}}"#);
+    let body = format!(r#"{{"result":"{result}"{value},"causal-metadata":{metadata}{lost}}}"#);
     let mut response = json(status, body);
     set_header(&mut response, &metadata, in_header);
     Ok(response)
 }
 
-fn absent(metadata: &str, in_header: bool) -> HttpResponse {
+/// The member `"lost"`, with its comma before it; nothing if nothing is lost.
+fn lost_member(lost: &Lost) -> String {
+    if lost.is_empty() {
+        return String::new();
+    }
+    let ranges = lost.iter();
+    let ranges: Vec<String> = ranges
+        .map(|(origin, (from, to))| format!(r#""{origin}":[{from},{to}]"#))
+        .collect();
+    format!(r#","lost":{{{}}}"#, ranges.join(","))
+}
+
+fn absent(metadata: &str, lost: String, in_header: bool) -> HttpResponse {
     let problem = Problem::NoSuchKey {
         metadata: metadata.to_owned(),
+        lost,
     };
     let mut response = problem.into_response();
     set_header(&mut response, metadata, in_header);

@@ -38,13 +38,16 @@ pub(super) fn metrics(gateway: &Gateway) -> HttpResponse {
 /// What this replica has, to compare replicas by.
 pub(super) async fn digest(gateway: &Gateway) -> Result<HttpResponse, Problem> {
     let report = gateway.digest().await?;
-    let entries = report.clock.iter();
+    let entries = report.covered.clock().iter();
     let clock: Vec<String> = entries.map(|(o, n)| format!(r#""{o}":{n}"#)).collect();
+    let floors = report.covered.floors().iter();
+    let floors: Vec<String> = floors.map(|(a, i)| format!(r#""{a}":"{i}""#)).collect();
     let sizes = report.summary;
     let body = format!(
-        r#"{{"domain":"{}","clock":{{{}}},"hash":"{:016x}","keys":{},"tombstones":{},"bytes":{}}}"#,
+        r#"{{"domain":"{}","clock":{{{}}},"floors":{{{}}},"hash":"{:016x}","keys":{},"tombstones":{},"bytes":{}}}"#,
         report.domain,
         clock.join(","),
+        floors.join(","),
         sizes.hash,
         sizes.keys,
         sizes.tombstones,

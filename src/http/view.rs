@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use serde_json::value::RawValue;
 
 use super::answer::{Problem, json, json_text};
 use super::body::ViewBody;
@@ -17,7 +18,7 @@ pub(super) async fn read(gateway: &Gateway) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) async fn add(body: &[u8], gateway: &Gateway) -> Result<HttpResponse, Problem> {
-    let (address, _) = parse(body)?;
+    let address = address(&parse(body)?)?;
     let (status, result) = match gateway.add_replica(address).await? {
         AddOutcome::Added => (StatusCode::CREATED, "added"),
         AddOutcome::AlreadyPresent => (StatusCode::OK, "already present"),
@@ -27,23 +28,34 @@ pub(super) async fn add(body: &[u8], gateway: &Gateway) -> Result<HttpResponse, 
 }
 
 pub(super) async fn remove(body: &[u8], gateway: &Gateway) -> Result<HttpResponse, Problem> {
-    let (address, forget) = parse(body)?;
-    if forget {
-        // To remove without forgetting would be to do less than was asked, in silence.
-        return Err(Problem::CannotForget);
-    }
-    match gateway.remove_replica(address).await? {
-        RemoveOutcome::Removed => Ok(json(StatusCode::OK, r#"{"result":"deleted"}"#.to_owned())),
-        RemoveOutcome::NotInView => Err(Problem::NotInView),
-    }
+    let body = parse(body)?;
+    let (address, forget) = (address(&body)?, forget(&body)?);
+    let result = match gateway.remove_replica(address, forget).await? {
+        RemoveOutcome::Removed => "deleted",
+        RemoveOutcome::Forgotten => "forgotten",
+        RemoveOutcome::NotInView => return Err(Problem::NotInView),
+        RemoveOutcome::NoSay => return Err(Problem::NoSay),
+    };
+    Ok(json(StatusCode::OK, format!(r#"{{"result":"{result}"}}"#)))
 }
 
-fn parse(body: &[u8]) -> Result<(Address, bool), Problem> {
-    let body = ViewBody::parse(body).map_err(|_| Problem::BadAddress)?;
+fn parse(body: &[u8]) -> Result<ViewBody<'_>, Problem> {
+    ViewBody::parse(body).map_err(|_| Problem::BadAddress)
+}
+
+fn address(body: &ViewBody<'_>) -> Result<Address, Problem> {
     let text = body
         .address
         .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
     let address = text.and_then(|text| text.parse().ok());
-    let forget = body.forget.is_some_and(|raw| raw.get() == "true");
-    Ok((address.ok_or(Problem::BadAddress)?, forget))
+    address.ok_or(Problem::BadAddress)
+}
+
+/// Strictly: whoever writes `"true"` or `1` must not get less, or more, than was meant.
+fn forget(body: &ViewBody<'_>) -> Result<bool, Problem> {
+    match body.forget.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::BadForget),
+    }
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::mailbox::Reply;
-use crate::core::clock::{Clock, Clocks};
-use crate::core::id::{Address, Domain, Incarnation, Key};
+use crate::core::clock::Clocks;
+use crate::core::coverage::Coverage;
+use crate::core::ended::{Ended, Lost, Settlement};
+use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::store::Summary;
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
 };
-use crate::core::write::{Value, Version};
+use crate::core::write::{Value, Version, Write};
 
 /// http → `Causality`: a client's request. Answered exactly once, by whichever actor decides it.
 #[derive(Debug)]
@@ -24,7 +26,70 @@ pub struct ClientRequest {
     /// the server's default, 0 refuses at once.
     pub wait_ms: Option<u64>,
     /// Gets the outcome.
-    pub reply: Reply<Outcome>,
+    pub reply: ClientReply,
+}
+
+/// Where a client's outcome goes.
+#[derive(Debug)]
+pub struct ClientReply {
+    to: Reply<Answer>,
+    settlement: Arc<Settlement>,
+}
+
+/// What a client is answered by.
+#[derive(Debug)]
+pub struct Answer {
+    /// What became of its request.
+    pub outcome: Outcome,
+    /// What the replica knew of ended lives when it admitted the request.
+    pub settlement: Arc<Settlement>,
+}
+
+impl ClientReply {
+    /// A reply to whoever has the other end.
+    pub fn new(to: Reply<Answer>) -> Self {
+        let settlement = Arc::default();
+        Self { to, settlement }
+    }
+
+    /// The request was admitted by a replica that knows this of ended lives.
+    pub fn settle_by(&mut self, settlement: Arc<Settlement>) {
+        self.settlement = settlement;
+    }
+
+    /// Answers. A client that has gone misses its answer, not its write.
+    pub fn send(self, outcome: Outcome) {
+        let settlement = self.settlement;
+        let _ = self.to.send(Answer {
+            outcome,
+            settlement,
+        });
+    }
+
+    /// Whether the client has gone.
+    pub fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+}
+
+impl Answer {
+    /// That of nobody who knows of ended lives.
+    pub fn of(outcome: Outcome) -> Self {
+        let settlement = Arc::default();
+        Self {
+            outcome,
+            settlement,
+        }
+    }
+
+    /// The metadata that the client gets for the one that it `sent`, and what that names and is lost for ever.
+    #[must_use]
+    pub fn metadata(&self, sent: Metadata) -> (Metadata, Lost) {
+        let mut metadata = self.outcome.metadata(sent);
+        let lost = self.settlement.lost(&metadata);
+        self.settlement.settle(&mut metadata);
+        (metadata, lost)
+    }
 }
 
 /// What a client asks for.
@@ -170,6 +235,8 @@ pub struct DigestReceived {
 pub struct JoinEnded {
     /// From whom.
     pub from: Address,
+    /// In which life it was asked for.
+    pub asker: Origin,
     /// The whole difference, or in words why there is none.
     pub result: Result<Cut, String>,
 }
@@ -201,12 +268,24 @@ pub struct ReadDigest {
 /// Answer to [`ReadDigest`].
 #[derive(Debug, Clone)]
 pub struct DigestReport {
+    /// As whom it numbers its writes.
+    pub origin: Origin,
     /// The domain.
     pub domain: Domain,
     /// What is covered.
-    pub clock: Clock,
+    pub covered: Coverage,
+    /// What is remembered of ended lives.
+    pub ended: Ended,
     /// Sizes and fingerprint of the winners.
     pub summary: Summary,
+}
+
+impl DigestReport {
+    /// Whether the replica has this write, or a later one in its place. What was named beyond the counter agreed on at the end of its life
+    /// it does not have, though it covers it.
+    pub fn has(&self, dot: &Dot) -> bool {
+        self.covered.clock().covers(dot) || self.ended.counter(&dot.origin) >= Some(dot.counter)
+    }
 }
 
 /// http → `Causality`: what this replica does for clients.
@@ -224,7 +303,18 @@ pub struct DeleteConfirmed {
     /// What the client has observed; was found to be met.
     pub metadata: Metadata,
     /// The client's.
-    pub reply: Reply<Outcome>,
+    pub reply: ClientReply,
+}
+
+/// `Store` → `Causality`: what a replica held before it was born again and nobody else has; to be written again.
+#[derive(Debug)]
+pub struct Reissue {
+    /// Who had asked.
+    pub by: Origin,
+    /// In the order of their stamps.
+    pub writes: Vec<Write>,
+    /// How many versions are still set aside.
+    pub aside: usize,
 }
 
 /// `Store` → `Causality`: the store has gone over its byte limit, or is below it again.

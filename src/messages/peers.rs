@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::mailbox::Reply;
 use crate::core::id::{Address, Domain};
-use crate::core::view::Removal;
+use crate::core::view::{ForgetMark, Removal};
 use crate::core::wire::{Batch, Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer};
 use crate::core::write::Write;
 
@@ -31,6 +31,8 @@ pub struct SendHeartbeat {
     pub digest: Arc<Digest>,
     /// The removal marks it knows.
     pub removals: Arc<[Removal]>,
+    /// The forget marks it knows.
+    pub forgotten: Arc<[ForgetMark]>,
 }
 
 /// `Causality` → `Broadcaster` → one `PeerLink`: ask this peer for what is lacking here. Answered by

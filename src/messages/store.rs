@@ -1,13 +1,15 @@
 //! To `Store`, which holds the winners. All from `Causality`, over one kind of edge, in order: so
 //! what the clock covers is in the store, or before the read in its mailbox.
 
-use super::causality::{DigestReport, Outcome};
+use super::causality::{ClientReply, DigestReport};
 use super::mailbox::Reply;
-use crate::core::clock::Clock;
+use crate::core::aside::Present;
+use crate::core::coverage::Coverage;
+use crate::core::ended::Ended;
 use crate::core::id::{Domain, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
-use crate::core::wire::{JoinAnswer, JoinRequest};
+use crate::core::wire::{JoinAnswer, JoinRequest, JoinRest};
 use crate::core::write::Write;
 
 /// Apply writes of peers.
@@ -25,7 +27,7 @@ pub struct ApplyOwn {
     /// Its domain.
     pub domain: Domain,
     /// The client's.
-    pub reply: Reply<Outcome>,
+    pub reply: ClientReply,
 }
 
 /// Answer a GET.
@@ -36,7 +38,7 @@ pub struct ReadKey {
     /// The domain of this store.
     pub domain: Domain,
     /// The client's.
-    pub reply: Reply<Outcome>,
+    pub reply: ClientReply,
 }
 
 /// Answer a DELETE if the key does not exist; else confirm it to `Causality`, which makes the write.
@@ -50,7 +52,7 @@ pub struct ProbeDelete {
     /// What the client has observed.
     pub metadata: Metadata,
     /// The client's.
-    pub reply: Reply<Outcome>,
+    pub reply: ClientReply,
 }
 
 /// Answer a peer's request for a page of what it lacks.
@@ -61,9 +63,11 @@ pub struct ReadDifference {
     /// As whom this node answers.
     pub from: Origin,
     /// What is covered here at this point of the mailbox.
-    pub clock: Clock,
+    pub covered: Coverage,
     /// Hybrid time here.
     pub time: HlcTime,
+    /// What else is known here.
+    pub rest: JoinRest,
     /// The peer's.
     pub reply: Reply<JoinAnswer>,
 }
@@ -71,10 +75,41 @@ pub struct ReadDifference {
 /// Complete a digest report.
 #[derive(Debug)]
 pub struct ReadSummary {
+    /// As whom this node numbers its writes.
+    pub origin: Origin,
     /// The domain.
     pub domain: Domain,
     /// What is covered here at this point of the mailbox.
-    pub clock: Clock,
+    pub covered: Coverage,
+    /// What is remembered of ended lives.
+    pub ended: Ended,
     /// Gets the report.
     pub reply: Reply<DigestReport>,
+}
+
+/// Let tombstones go: all members have everything up to this stamp.
+#[derive(Debug, Clone, Copy)]
+pub struct Collect {
+    /// Those stamped at or below.
+    pub upto: HlcTime,
+}
+
+/// This replica is born again: set all winners aside, and have none.
+#[derive(Debug, Clone, Copy)]
+pub struct SetAside;
+
+/// These are to be set aside still: the replica was born again meanwhile.
+#[derive(Debug)]
+pub struct KeepAside {
+    /// As they came in a `Reissue`.
+    pub writes: Vec<Write>,
+}
+
+/// See what becomes of the versions set aside; answered by a `Reissue`.
+#[derive(Debug, Clone)]
+pub struct SettleAside {
+    /// As whom this node asks.
+    pub by: Origin,
+    /// What is known here at this point of the mailbox.
+    pub present: Present,
 }

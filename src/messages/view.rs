@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::mailbox::Reply;
 use crate::core::id::{Address, Incarnation};
 pub use crate::core::view::{AddOutcome, RemoveOutcome};
-use crate::core::view::{Member, Removal};
+use crate::core::view::{ForgetMark, Heard, Member, Removal};
 
 /// http → `View`: the replicas believed up, this one included (unless removed), sorted numerically.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct AddReplica {
 pub struct RemoveReplica {
     /// Who.
     pub address: Address,
+    /// Whether nobody is to wait for it any longer either; it may then be down, or this very node.
+    pub forget: bool,
     /// What came of it.
     pub reply: Reply<RemoveOutcome>,
 }
@@ -39,16 +41,17 @@ pub struct SwimDatagram {
     pub bytes: Bytes,
 }
 
-/// `Broadcaster` → `View`: a peer's heartbeat arrived, with what it knows about removals.
+/// `Broadcaster` → `View`: a peer's heartbeat arrived.
 #[derive(Debug)]
 pub struct PeerHeard {
-    /// Who sent it.
-    pub address: Address,
-    /// Which life of it.
-    pub incarnation: Incarnation,
-    /// The removal marks it knows.
-    pub removals: Vec<Removal>,
+    /// What it says about members.
+    pub heard: Heard,
 }
+
+/// `Causality` → `View`: too many deletes wait for members that are down; forget the one that has been down for
+/// longest, if any is down.
+#[derive(Debug, Clone, Copy)]
+pub struct ForgetLongestDown;
 
 /// `Causality` → `View`: this node has taken a new incarnation.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ pub struct Leave {
     pub reply: Reply<()>,
 }
 
-/// `View` → `Broadcaster`: the configured members or the removal marks have changed. Sent once at
+/// `View` → `Broadcaster`: the configured members or the marks have changed. Sent once at
 /// the start and then only on a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersChanged {
@@ -73,16 +76,23 @@ pub struct MembersChanged {
     pub members: Vec<Member>,
     /// All removal marks, to be gossiped with the heartbeats, sorted by address.
     pub removals: Vec<Removal>,
+    /// All forget marks, to be gossiped likewise, sorted by address.
+    pub forgotten: Vec<ForgetMark>,
 }
 
-/// `View` → `Causality`: the view has changed. Sent once at the start and then only on a change.
+/// `View` → `Causality`: the view, the members or who is forgotten has changed. Sent once at the start and then only on a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewChanged {
     /// The replicas believed up, as [`ReadView`] answers them.
     pub view: Vec<Address>,
     /// Whether this very node stands removed, and so answers no client.
     pub removed: bool,
+    /// The configured members, this node included, down or not, sorted by address: those of `VIEW`, here or at a
+    /// peer, and those ever met. The forgotten are among them only while they are up.
+    pub members: Vec<Address>,
     /// The latest incarnation known of every member that was ever met, this node's included (which may be
     /// larger than its own: then it takes a new one), sorted by address.
     pub incarnations: Vec<(Address, Incarnation)>,
+    /// Whose lives are forgotten, up to which one, sorted by address; this node may be among them.
+    pub forgotten: Vec<(Address, Incarnation)>,
 }

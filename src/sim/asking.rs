@@ -11,7 +11,7 @@ use super::plan::Request;
 use super::watch::Watch;
 use crate::core::id::Address;
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{Outcome, Refusal};
+use crate::messages::causality::{Answer, Outcome, Refusal};
 
 /// What all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,31 +29,31 @@ impl Asking {
         self.network.until_resumed(address).await;
         let Some(node) = self.network.node(address) else {
             // Connection refused: nothing has happened.
-            let refused = Outcome::Refused(Refusal::Stopping);
+            let refused = Answer::of(Outcome::Refused(Refusal::Stopping));
             return self.answered(&sent, Some(refused));
         };
-        let outcome = sent.ask(node.gateway()).await;
-        if let Some(outcome) = outcome.as_ref().filter(|outcome| is_performed(outcome)) {
+        let answer = sent.ask(node.gateway()).await;
+        if let Some(answer) = answer.as_ref().filter(|answer| is_performed(answer)) {
             self.network.note_served(address, &node);
-            self.look_after(&sent, outcome, node.gateway()).await;
+            self.look_after(&sent, answer, node.gateway()).await;
         }
         self.network.until_resumed(address).await;
-        self.answered(&sent, outcome);
+        self.answered(&sent, answer);
     }
 
     /// The node has performed the request: by now it has at least what the client had, and what it was shown.
-    async fn look_after(&self, sent: &Sent, outcome: &Outcome, gateway: &Gateway) {
-        if let Some(seen) = outcome.seen() {
+    async fn look_after(&self, sent: &Sent, answer: &Answer, gateway: &Gateway) {
+        if let Some(seen) = answer.outcome.seen() {
             self.watch.borrow_mut().learn(sent.key(), &seen.version);
         }
         if let Some(report) = gateway.read_digest().await {
-            self.clients.borrow_mut().served(sent, outcome, &report);
+            self.clients.borrow_mut().served(sent, answer, &report);
         }
     }
 
-    fn answered(&self, sent: &Sent, outcome: Option<Outcome>) {
+    fn answered(&self, sent: &Sent, answer: Option<Answer>) {
         let now_ms = self.now_ms();
-        self.clients.borrow_mut().answered(sent, outcome, now_ms);
+        self.clients.borrow_mut().answered(sent, answer, now_ms);
     }
 
     fn now_ms(&self) -> u64 {
@@ -61,6 +61,6 @@ impl Asking {
     }
 }
 
-fn is_performed(outcome: &Outcome) -> bool {
-    !matches!(outcome, Outcome::Refused(_))
+fn is_performed(answer: &Answer) -> bool {
+    !matches!(answer.outcome, Outcome::Refused(_))
 }

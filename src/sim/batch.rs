@@ -30,6 +30,16 @@ const MUST_HAPPEN: [&str; 18] = [
     "joins_refused",
 ];
 
+/// The same for a batch with faults about the life and end of origins.
+const ENDS_MUST_HAPPEN: [&str; 6] = [
+    "lives_retired",
+    "answers_with_lost_writes",
+    "tombstones_collected",
+    "incarnations_renewed",
+    "writes_reissued",
+    "members_forgotten reason=\"age\"",
+];
+
 /// The sum of many runs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Batch {
@@ -77,8 +87,15 @@ impl Batch {
     /// What never happened in the whole batch, though it must: then it has proved less than it seems to.
     pub fn never_happened(&self) -> Vec<String> {
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
-        let events = MUST_HAPPEN.into_iter().filter(|name| count(name) == 0);
-        let kinds: BTreeSet<String> = Kind::ALL.iter().map(|kind| format!("{kind:?}")).collect();
+        let ends = Kind::OF_ENDS
+            .iter()
+            .any(|kind| self.kinds.contains_key(&format!("{kind:?}")));
+        let of_ends = Kind::OF_ENDS.iter().filter(|_| ends);
+        let kinds = Kind::ALL.iter().chain(of_ends);
+        let kinds: BTreeSet<String> = kinds.map(|kind| format!("{kind:?}")).collect();
+        let ends = ENDS_MUST_HAPPEN.into_iter().filter(|_| ends);
+        let events = MUST_HAPPEN.into_iter().chain(ends);
+        let events = events.filter(|name| count(name) == 0);
         let kinds = kinds
             .into_iter()
             .filter(|kind| !self.kinds.contains_key(kind));

@@ -1,18 +1,21 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+use std::sync::Arc;
+
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
 use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
-use crate::core::clock::{Clock, Clocks};
+use crate::core::clock::Clock;
+use crate::core::ended::{Lost, Settlement};
 use crate::core::id::{Domain, Dot, Key};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::write::{Content, Value};
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{self, DigestReport, Outcome, Seen};
+use crate::messages::causality::{self, Answer, DigestReport, Outcome, Seen};
 
 /// Metadata, and the operations whose answers it was made of.
 #[derive(Debug, Clone, Default)]
@@ -21,11 +24,32 @@ struct Observed {
     by: Vec<OperationId>,
 }
 
+/// One entry of the metadata of a request that was performed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) operation: OperationId,
+    /// When the request was sent.
+    pub(super) at_ms: u64,
+    /// This write, and all earlier ones of its origin.
+    pub(super) last: Dot,
+    /// Which of them were said to be lost: from and to which counter.
+    pub(super) lost: Option<(u64, u64)>,
+}
+
+impl Named {
+    /// Whether the answer said that this write is lost.
+    pub(super) fn told_lost(&self, dot: &Dot) -> bool {
+        let within = |(from, to): (u64, u64)| (from..=to).contains(&dot.counter);
+        self.last.origin == dot.origin && self.lost.is_some_and(within)
+    }
+}
+
 /// All clients and everything that they have done.
 #[derive(Debug)]
 pub struct Clients {
     newest: Vec<Observed>,
     handed_out: Vec<Observed>,
+    named: Vec<Named>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
@@ -60,7 +84,7 @@ impl Sent {
     }
 
     /// Asks a node; `None` if no answer comes.
-    pub async fn ask(&self, gateway: &Gateway) -> Option<Outcome> {
+    pub async fn ask(&self, gateway: &Gateway) -> Option<Answer> {
         let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
         gateway.request(operation, metadata, self.wait_ms).await
     }
@@ -76,6 +100,7 @@ impl Default for Clients {
         Self {
             newest: vec![Observed::default(); CLIENTS],
             handed_out: Vec::new(),
+            named: Vec::new(),
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
@@ -133,13 +158,19 @@ impl Clients {
     }
 
     /// Writes down what came of a request; `None` if no answer came.
-    pub fn answered(&mut self, sent: &Sent, outcome: Option<Outcome>, now_ms: u64) {
-        let Some(outcome) = outcome else {
+    pub fn answered(&mut self, sent: &Sent, answer: Option<Answer>, now_ms: u64) {
+        let Some(answer) = answer else {
             return;
         };
-        let metadata = outcome.metadata(sent.observed.metadata.clone());
-        let (recorded, seen) = recorded(outcome);
-        if !names_enough(&metadata, &sent.observed.metadata, seen.as_ref()) {
+        let (metadata, lost) = answer.metadata(sent.observed.metadata.clone());
+        let (recorded, seen) = self.recorded(sent.key().as_str(), answer.outcome);
+        let settlement = &answer.settlement;
+        if !names_enough(
+            &metadata,
+            &sent.observed.metadata,
+            seen.as_ref(),
+            settlement,
+        ) {
             let text = || {
                 format!(
                     "operation {} was answered with {}",
@@ -156,11 +187,12 @@ impl Clients {
         let made = matches!(record.outcome, checker::Outcome::Acknowledged { .. });
         if let Some(made) = seen.filter(|_| made) {
             self.dots[sent.id] = Some(made.version.dot);
-            self.made(sent, &made);
+            self.made(sent, &made, &answer.settlement);
         }
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
+            self.note_named(sent, &lost);
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
@@ -168,9 +200,63 @@ impl Clients {
         }
     }
 
+    /// Takes note of what a request that was performed had named, and what of it was said to be lost.
+    fn note_named(&mut self, sent: &Sent, lost: &Lost) {
+        let entries = sent.observed.metadata.clocks.iter();
+        for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
+            self.named.push(Named {
+                operation: OperationId(sent.id as u64),
+                at_ms: sent.at_ms,
+                last: Dot { origin, counter },
+                lost: lost.get(&origin).copied(),
+            });
+        }
+    }
+
+    /// What requests that were performed had named.
+    pub(super) fn named(&self) -> &[Named] {
+        &self.named
+    }
+
+    /// What the checkers are told, and what the client has seen by it.
+    fn recorded(&self, key: &str, outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
+        match outcome {
+            Outcome::Created(seen)
+            | Outcome::Replaced(seen)
+            | Outcome::Deleted(seen)
+            | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
+            Outcome::Found(seen) => {
+                let value = match &seen.version.content {
+                    Content::Value(value) => value.json().to_owned(),
+                    other @ (Content::Tombstone | Content::Ended { .. }) => format!("{other:?}"),
+                };
+                (checker::Outcome::Found { value }, Some(seen))
+            }
+            Outcome::Absent(seen) => {
+                let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
+                let absence = seen.as_ref().map_or_else(|| self.untold_absence(key), by);
+                (checker::Outcome::Absent(absence), seen)
+            }
+            Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
+        }
+    }
+
+    /// A key without any version was never written, or its tombstone was collected.
+    fn untold_absence(&self, key: &str) -> Absence {
+        let deletes = |o: &checker::Operation| o.key == key && o.action == checker::Action::Delete;
+        if self.operations.iter().any(deletes) {
+            Absence::Unnamed
+        } else {
+            Absence::Initial
+        }
+    }
+
     /// A write was made for a client: it depends on all that the client had observed, and comes after it.
-    fn made(&mut self, sent: &Sent, Seen { domain, version }: &Seen) {
-        let Metadata { time, clocks } = &sent.observed.metadata;
+    fn made(&mut self, sent: &Sent, seen: &Seen, settlement: &Settlement) {
+        let Seen { domain, version } = seen;
+        let mut observed = sent.observed.metadata.clone();
+        settlement.settle(&mut observed);
+        let Metadata { time, clocks } = &observed;
         let kept = version.deps.get(domain);
         let need = clocks.get(domain).filter(|need| !need.is_empty());
         if need.is_some_and(|need| kept.is_none_or(|kept| kept.lacks_any(need))) {
@@ -196,10 +282,14 @@ impl Clients {
     }
 
     /// A node has performed a request, and this is what it has, now or a little later.
-    pub(super) fn served(&mut self, sent: &Sent, outcome: &Outcome, node: &DigestReport) {
-        let metadata = outcome.metadata(sent.observed.metadata.clone());
+    pub(super) fn served(&mut self, sent: &Sent, answer: &Answer, node: &DigestReport) {
+        if answer.settlement.origin() != Some(node.origin) {
+            // It was born again meanwhile.
+            return;
+        }
+        let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
         let need = metadata.clocks.get(&node.domain);
-        if let Some((origin, counter)) = need.and_then(|need| node.clock.first_lacking(need)) {
+        if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {
             let id = sent.id;
             let text =
                 || format!("operation {id} was performed by a node without {origin}#{counter}");
@@ -240,18 +330,27 @@ impl Clients {
 }
 
 /// Whether `given` covers what was sent, and the version seen with all that it depends on (contract §2).
-fn names_enough(given: &Metadata, sent: &Metadata, seen: Option<&Seen>) -> bool {
-    let covers = |domain: &Domain, need: &Clock| {
+/// Markers stand in for the lives that the replica knew to be over.
+fn names_enough(
+    given: &Metadata,
+    sent: &Metadata,
+    seen: Option<&Seen>,
+    settlement: &Settlement,
+) -> bool {
+    let mut need = sent.clone();
+    if let Some(Seen { domain, version }) = seen {
+        // By hand: what is judged must not be its own judge.
+        let clocks = Arc::make_mut(&mut need.clocks);
+        clocks.merge(&version.deps);
+        clocks.cover(*domain, version.dot);
+        need.time = need.time.max(version.time);
+    }
+    settlement.settle(&mut need);
+    let covers = |(domain, need): (&Domain, &Clock)| {
         let has = given.clocks.get(domain);
         need.is_empty() || has.is_some_and(|has| !has.lacks_any(need))
     };
-    let covers_all = |clocks: &Clocks| clocks.iter().all(|(domain, need)| covers(domain, need));
-    covers_all(&sent.clocks)
-        && given.time >= sent.time
-        && seen.is_none_or(|Seen { domain, version }| {
-            let dot = Clock::from_iter([(version.dot.origin, version.dot.counter)]);
-            covers(domain, &dot) && covers_all(&version.deps) && given.time >= version.time
-        })
+    need.clocks.iter().all(covers) && given.time >= need.time
 }
 
 fn merged(one: &Observed, other: &Observed) -> Observed {
@@ -280,29 +379,6 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
             checker::Action::Delete,
             causality::Operation::Delete { key: at },
         ),
-    }
-}
-
-/// What the checkers are told, and what the client has seen by it.
-fn recorded(outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
-    match outcome {
-        Outcome::Created(seen)
-        | Outcome::Replaced(seen)
-        | Outcome::Deleted(seen)
-        | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
-        Outcome::Found(seen) => {
-            let value = match &seen.version.content {
-                Content::Value(value) => value.json().to_owned(),
-                Content::Tombstone => "a tombstone".to_owned(),
-            };
-            (checker::Outcome::Found { value }, Some(seen))
-        }
-        Outcome::Absent(seen) => {
-            let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
-            let absence = seen.as_ref().map_or(Absence::Initial, by);
-            (checker::Outcome::Absent(absence), seen)
-        }
-        Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
     }
 }
 

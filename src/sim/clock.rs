@@ -24,6 +24,11 @@ impl SkewedClock {
         Self { began, offset_ms }
     }
 
+    /// By how much it is ahead of the simulation's clock.
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
     /// From now on it reads `by_ms` more, or less.
     pub fn jump(&self, by_ms: i64) {
         self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);

@@ -104,6 +104,13 @@ impl Cluster {
         self.lives
     }
 
+    /// Whether some wall clock is behind another by more than replicas tolerate.
+    pub fn clocks_drift(&self) -> bool {
+        let offsets = || self.clocks.iter().map(SkewedClock::offset_ms);
+        let spread = offsets().max().unwrap_or(0) - offsets().min().unwrap_or(0);
+        spread.unsigned_abs() > self.settings.limits.max_drift_ms
+    }
+
     /// Sets a node's wall clock.
     pub fn jump_clock(&self, at: usize, by_ms: i64) {
         self.clocks[at].jump(by_ms);

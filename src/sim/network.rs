@@ -139,6 +139,11 @@ impl Network {
         self.0.borrow().nodes.get(&address).cloned()
     }
 
+    /// Members may be forgotten in this run.
+    pub(super) fn expect_strangers(&self) {
+        self.0.borrow_mut().traffic.expect_strangers();
+    }
+
     /// Changes what happens to every message.
     pub fn set_weather(&self, weather: Weather) {
         self.0.borrow_mut().weather = weather;

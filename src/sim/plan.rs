@@ -52,6 +52,8 @@ pub struct Shape {
     pub skews_ms: Vec<i64>,
     /// Whether queues, buffers and pages are so small that they overflow.
     pub tight: bool,
+    /// After how many milliseconds a member that is not up is forgotten; `None` if not within a simulation.
+    pub forget_after_ms: Option<u64>,
 }
 
 impl Shape {
@@ -66,6 +68,9 @@ impl Shape {
             settings.replication.join_sessions_max = 1;
             settings.limits.parked_max = 2;
             settings.limits.mailbox_max = 12;
+        }
+        if let Some(ms) = self.forget_after_ms {
+            settings.membership.forget_after_ms = ms;
         }
         settings
     }
@@ -110,10 +115,20 @@ pub enum Kind {
     JoinCut,
     /// A third replica holds the only copy of a write whose maker is gone.
     LastCopy,
+    /// An operator has a node forgotten, which may be up, down or cut off.
+    Forget,
+    /// Nodes that are down or cut off for some seconds are forgotten by the others.
+    LongAbsence,
+    /// A node that is cut off restarts with its wall clock set back, and serves alone.
+    IsolatedRestart,
+    /// A node restarts again and again.
+    ManyRestarts,
+    /// Many deletes.
+    Deletes,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that every plan is made of.
     pub const ALL: [Self; 18] = [
         Self::Loss,
         Self::Duplication,
@@ -133,6 +148,15 @@ impl Kind {
         Self::LateStart,
         Self::JoinCut,
         Self::LastCopy,
+    ];
+
+    /// Those about the life and end of origins; where they are asked for, they come on top of the others.
+    pub const OF_ENDS: [Self; 5] = [
+        Self::Forget,
+        Self::LongAbsence,
+        Self::IsolatedRestart,
+        Self::ManyRestarts,
+        Self::Deletes,
     ];
 }
 
@@ -163,6 +187,8 @@ pub enum Fault {
     Remove(usize, usize),
     /// The first node is asked to take the second in.
     Add(usize, usize),
+    /// The first node is asked to have the second forgotten.
+    Forget(usize, usize),
     /// The next join is cut in the middle.
     CutNextJoin,
 }
@@ -214,9 +240,19 @@ pub enum Lineage {
 }
 
 impl Plan {
+    /// Whether members are forgotten in it.
+    pub fn forgets(&self) -> bool {
+        self.kinds.contains(&Kind::Forget) || self.kinds.contains(&Kind::LongAbsence)
+    }
+
     /// The plan of a seed.
     pub fn from_seed(seed: u64) -> Self {
         draft::plan(seed)
+    }
+
+    /// The same with faults about the life and end of origins on top.
+    pub fn with_ends(seed: u64) -> Self {
+        draft::plan_with_ends(seed)
     }
 }
 

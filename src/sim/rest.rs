@@ -82,7 +82,7 @@ async fn is_relayed(
 
 async fn has(cluster: &Cluster, node: usize, dot: &Dot) -> bool {
     let digest = cluster.digest(node).await;
-    digest.is_some_and(|digest| digest.clock.covers(dot))
+    digest.is_some_and(|digest| digest.covered.covers(dot))
 }
 
 async fn write(cluster: &Cluster, node: usize) -> Result<Dot, (&'static str, String)> {
@@ -96,7 +96,8 @@ async fn write(cluster: &Cluster, node: usize) -> Result<Dot, (&'static str, Str
     let put = put.map(|(key, value)| Operation::Put { key, value });
     let asked = put.zip(cluster.gateway(node));
     let (put, gateway) = asked.ok_or_else(|| refused("nothing".to_owned()))?;
-    match gateway.request(put, Metadata::default(), None).await {
+    let answer = gateway.request(put, Metadata::default(), None).await;
+    match answer.map(|answer| answer.outcome) {
         Some(Outcome::Created(seen) | Outcome::Replaced(seen)) => Ok(seen.version.dot),
         other => Err(refused(format!("{other:?}"))),
     }

@@ -1,9 +1,9 @@
 //! Runs a plan and judges what came of it.
 
-mod losses;
+mod judge;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,19 +11,15 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::clients::{Clients, key_name};
+use super::clients::Clients;
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
 use super::rest;
-use super::samples::{counted, family, samples};
+use super::samples::{family, samples};
 use super::watch::{self, Watch};
-use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::clock::Clock;
-use crate::core::id::{Address, Dot, Key, Origin};
-use crate::core::metadata::Metadata;
-use crate::core::write::Content;
-use crate::messages::causality::{DigestReport, Operation, Outcome};
+use crate::core::id::{Dot, Origin};
+use crate::messages::causality::DigestReport;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
@@ -34,11 +30,6 @@ const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-
-/// Bytes of metadata as JSON that is no entry: its stamp, and the name of the one domain.
-const METADATA_BYTES: usize = 64;
-/// And of an entry, at most: a name such as `10.10.0.2:8090@1a2b3c4d5e6f7`, and a counter.
-const METADATA_ENTRY_BYTES: usize = 56;
 
 /// What came of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -79,10 +70,10 @@ struct Run {
     network: Network,
     clients: Rc<RefCell<Clients>>,
     watch: Rc<RefCell<Watch>>,
-    /// Writes that only a node held which has lost its memory.
-    lost: BTreeSet<Dot>,
-    /// Which node has lost its memory, and when.
-    crashes: Vec<(Address, u64)>,
+    /// Lives that ended with the memory of their node, and how many writes each had made when it was last asked.
+    crashed: BTreeMap<Origin, u64>,
+    /// Writes that only a node held which has lost its memory, and when.
+    lost: BTreeMap<Dot, u64>,
     violations: Vec<Violation>,
 }
 
@@ -97,6 +88,9 @@ impl Run {
         let cluster = Cluster::new(&plan.shape, plan.seed);
         let network = cluster.network.clone();
         network.set_weather(plan.weather);
+        if plan.forgets() {
+            network.expect_strangers();
+        }
         Self {
             plan,
             began: Instant::now(),
@@ -104,8 +98,8 @@ impl Run {
             network,
             clients: Rc::default(),
             watch: Rc::default(),
-            lost: BTreeSet::new(),
-            crashes: Vec::new(),
+            crashed: BTreeMap::new(),
+            lost: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -202,6 +196,7 @@ impl Run {
             Fault::ClockJump(node, by_ms) => self.cluster.jump_clock(node, by_ms),
             Fault::Remove(asked, target) => self.operator(asked, target, false).await,
             Fault::Add(asked, target) => self.operator(asked, target, true).await,
+            Fault::Forget(asked, target) => self.forget(asked, target).await,
             Fault::CutNextJoin => self.network.cut_next_join(),
         }
     }
@@ -230,6 +225,12 @@ impl Run {
         }
     }
 
+    async fn forget(&self, asked: usize, target: usize) {
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            let _ = gateway.forget(self.cluster.addresses[target]).await;
+        }
+    }
+
     async fn crash(&mut self, node: usize) {
         self.note_last_copies(node).await;
         self.cluster.crash(node);
@@ -251,6 +252,37 @@ impl Run {
             digests.push(self.cluster.digest(node).await);
         }
         digests
+    }
+
+    /// Takes note of the writes that no running node has but this one.
+    async fn note_last_copies(&mut self, node: usize) {
+        let digests = self.digests().await;
+        let Some(Some(mine)) = digests.get(node) else {
+            return;
+        };
+        let others = digests.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != node);
+        let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
+        let entries = mine.covered.clock().iter();
+        let counted =
+            entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
+        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
+        let known = counted.chain(acknowledged.into_iter().map(|(_, dot)| dot));
+        let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
+        let now_ms = self.now_ms();
+        let lost: Vec<Dot> = known.filter(only_here).collect();
+        for dot in lost {
+            self.lost.insert(dot, now_ms);
+        }
+        self.crashed
+            .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
+    /// was asked what it had, was with nobody else either.
+    fn is_lost(&self, dot: &Dot) -> bool {
+        let last = self.crashed.get(&dot.origin);
+        self.lost.contains_key(dot) || last.is_some_and(|last| dot.counter > *last)
     }
 
     // --- the quiet ---
@@ -292,9 +324,22 @@ impl Run {
             digests.push(digest);
         }
         let first = &digests[0];
-        let same = |d: &DigestReport| (&d.clock, d.summary) == (&first.clock, first.summary);
+        // Of a clock that is too far behind no notice is taken, and it takes none: tombstones wait there for the next write.
+        let wait = self.cluster.clocks_drift();
+        let tombstones = |d: &DigestReport| if wait { 0 } else { d.summary.tombstones };
+        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash, tombstones(d));
+        let same = |d: &DigestReport| d.covered == first.covered && values(d) == values(first);
         if let Some(other) = digests.iter().position(|digest| !same(digest)) {
-            return Some(format!("n0 has {first:?}, n{other} {:?}", digests[other]));
+            let (one, other_one) = (values(first), values(&digests[other]));
+            let (covered, theirs) = (&first.covered, &digests[other].covered);
+            return Some(if covered == theirs {
+                format!("n0 has keys, hash, tombstones {one:?}, n{other} {other_one:?}")
+            } else {
+                format!("n0 covers {covered:?}, n{other} {theirs:?}")
+            });
+        }
+        if tombstones(first) > 0 {
+            return Some(format!("{} tombstones are left", first.summary.tombstones));
         }
         for node in 0..self.cluster.addresses.len() {
             let view = self.cluster.gateway(node)?.read_view().await;
@@ -324,154 +369,5 @@ impl Run {
             }
         }
         None
-    }
-
-    // --- the judgement ---
-
-    async fn judge(mut self) -> Verdict {
-        let final_states = self.final_states().await;
-        let clock = self.cluster.digest(0).await.map(|digest| digest.clock);
-        let clock = clock.unwrap_or_default();
-        let watched = self.watch.borrow().violations();
-        self.violations.extend(watched);
-        self.violations.extend(self.network.violations());
-        let answers = self.clients.borrow().violations();
-        self.violations.extend(answers);
-        self.note_last_moments();
-        let forgiven = self.judge_losses(&clock);
-        self.judge_metadata(&clock);
-        self.judge_metadata_size();
-        let history = History {
-            operations: self.clients.borrow().operations().to_vec(),
-            final_states,
-            forgiven,
-        };
-        let report = checker::check(&history);
-        for violation in &report.violations {
-            self.violation(violation.kind.name(), violation.to_string());
-        }
-        Verdict {
-            counts: self.counts(),
-            network: self.network.tally(),
-            events: self.network.history(),
-            simulated_ms: self.now_ms(),
-            violations: self.violations,
-        }
-    }
-
-    async fn final_states(&self) -> Vec<FinalState> {
-        let keys: BTreeSet<u32> = self.plan.operations.iter().map(|o| o.what.key).collect();
-        let mut states = Vec::new();
-        for node in 0..self.cluster.addresses.len() {
-            let mut state = FinalState {
-                replica: format!("n{node}"),
-                held: BTreeMap::new(),
-            };
-            for key in &keys {
-                let name = key_name(*key);
-                if let Some(held) = self.held(node, &name).await {
-                    state.held.insert(name, held);
-                }
-            }
-            states.push(state);
-        }
-        states
-    }
-
-    async fn held(&self, node: usize, key: &str) -> Option<Held> {
-        let key = Key::new(key)?;
-        let gateway = self.cluster.gateway(node)?;
-        let read = gateway.request(Operation::Get { key }, Metadata::default(), None);
-        match read.await? {
-            Outcome::Found(seen) => match &seen.version.content {
-                Content::Value(value) => Some(Held::Value(value.json().to_owned())),
-                Content::Tombstone => None,
-            },
-            Outcome::Absent(None) => Some(Held::Absent(Absence::Initial)),
-            Outcome::Absent(Some(seen)) => {
-                let by = seen.version.dot.to_string();
-                Some(Held::Absent(Absence::By(by)))
-            }
-            _ => None,
-        }
-    }
-
-    /// Every acknowledged write is covered, or was lost with the memory of all that had it; those are returned.
-    fn judge_losses(&mut self, clock: &Clock) -> BTreeSet<checker::OperationId> {
-        let mut forgiven = BTreeSet::new();
-        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
-        for (operation, dot) in acknowledged {
-            if clock.covers(&dot) {
-                continue;
-            }
-            forgiven.insert(operation);
-            if !self.lost.contains(&dot) {
-                let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
-                self.violation("lost write", text);
-            }
-        }
-        forgiven
-    }
-
-    /// Every metadata ever given out can be met again, unless it names a lost write.
-    fn judge_metadata(&mut self, clock: &Clock) {
-        let lacking: BTreeSet<(Origin, u64)> = {
-            let clients = self.clients.borrow();
-            let groups = clients.handed_out().flat_map(|m| {
-                let groups = m.clocks.iter().map(|(_, need)| clock.lacking(need));
-                groups.collect::<Vec<_>>()
-            });
-            groups
-                .flat_map(|lacking| lacking.iter().collect::<Vec<_>>())
-                .collect()
-        };
-        for (origin, counter) in lacking {
-            let dot = Dot { origin, counter };
-            if !self.lost.contains(&dot) {
-                let text = format!("metadata names {dot}, which nobody has and nobody has lost");
-                self.violation("unmeetable metadata", text);
-            }
-        }
-    }
-
-    /// Metadata has one entry for each life that has written, and no more (design §3).
-    fn judge_metadata_size(&mut self) {
-        let renewed = self.counts().get("incarnations_renewed").copied();
-        let lives = self.cluster.lives() + renewed.unwrap_or_default();
-        let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
-            let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
-            let bytes = metadata.to_json().len();
-            let most = METADATA_BYTES + METADATA_ENTRY_BYTES * entries;
-            let fits = entries as u64 <= lives && bytes <= most;
-            (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
-        });
-        if let Some(text) = too_large {
-            self.violation("metadata too large", text);
-        }
-    }
-
-    fn counts(&self) -> BTreeMap<String, u64> {
-        let mut counts = BTreeMap::new();
-        for text in self.cluster.metrics() {
-            for (name, value) in samples(&text) {
-                if let Some(name) = counted(name) {
-                    *counts.entry(name).or_default() += value;
-                }
-            }
-        }
-        let clients = self.clients.borrow();
-        let mut note = |name: &str, value: u64| counts.insert(name.to_owned(), value);
-        note("operations", clients.operations().len() as u64);
-        note("looks into nodes", self.watch.borrow().looked());
-        note("requests parked and done", clients.waited());
-        note(
-            "requests after reads in another shard",
-            clients.from_elsewhere(),
-        );
-        note(
-            "writes lost with their replicas' memory",
-            self.lost.len() as u64,
-        );
-        counts
     }
 }

@@ -14,9 +14,10 @@ use super::broken::Broken;
 use super::network::Network;
 use super::run::Violation;
 use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::{Cut, Staged, Staging};
-use crate::core::stamp::Stamp;
+use crate::core::stamp::{HlcTime, Stamp};
 use crate::core::wire::{self, JoinAnswer, JoinRequest};
 use crate::core::write::{Version, Write};
 use crate::transport::Call;
@@ -25,7 +26,7 @@ use crate::transport::Call;
 #[derive(Debug, Default)]
 pub struct Watch {
     written: BTreeMap<Dot, Write>,
-    clocks: BTreeMap<Origin, Clock>,
+    covered: BTreeMap<Origin, Coverage>,
     broken: Broken,
     looked: u64,
 }
@@ -71,11 +72,19 @@ impl Watch {
             self.look_at_winner(cut, &write.version);
             winners.insert(&write.key, write.version.stamp());
         }
-        let stale = |write: &Write| {
-            let held = winners.get(&write.key);
-            held.is_none_or(|held| *held < stamp_of(write))
+        let collected = cut.rest.collected.as_ref();
+        let collected = collected.map_or(HlcTime::ZERO, |collected| collected.time);
+        // A key without any version was perhaps deleted, and its tombstone collected.
+        let stale = |write: &Write| match winners.get(&write.key) {
+            Some(held) => *held < stamp_of(write),
+            None => write.version.time > collected,
         };
-        let mut covered = self.written.values().filter(|w| cut.clock.covers(&w.dot()));
+        // Of a life that is over, what goes beyond the counter that was agreed on is lost, and nobody has it.
+        let ended = &cut.rest.ended;
+        let had = |dot: &Dot| {
+            cut.covered.clock().covers(dot) || ended.counter(&dot.origin) >= Some(dot.counter)
+        };
+        let mut covered = self.written.values().filter(|w| had(&w.dot()));
         if let Some(missing) = covered.find(|write| stale(write)) {
             let text = || {
                 let (dot, key) = (missing.dot(), missing.key.as_str());
@@ -89,8 +98,8 @@ impl Watch {
     }
 
     fn look_at_clock(&mut self, cut: &Cut) {
-        let before = self.clocks.insert(cut.from, cut.clock.clone());
-        if let Some((origin, counter)) = before.and_then(|b| cut.clock.first_lacking(&b)) {
+        let before = self.covered.insert(cut.from, cut.covered.clone());
+        if let Some((origin, counter)) = before.and_then(|b| cut.covered.first_lacking(b.clock())) {
             let text = || format!("{} does not cover {origin}#{counter} any more", cut.from);
             self.broken.note("clock went back", text);
         }
@@ -98,7 +107,7 @@ impl Watch {
 
     fn look_at_winner(&mut self, cut: &Cut, version: &Version) {
         let deps = version.deps.get(&Domain::UNSHARDED);
-        let lacking = deps.and_then(|deps| cut.clock.first_lacking(deps));
+        let lacking = deps.and_then(|deps| cut.covered.first_lacking(deps));
         if let Some((origin, counter)) = lacking {
             let (node, dot) = (cut.from, version.dot);
             let text = || format!("{node} holds {dot}, and lacks its cause {origin}#{counter}");
@@ -141,7 +150,7 @@ pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> 
             incarnation: Incarnation::starting(1, 0),
         },
         domain: Domain::UNSHARDED,
-        clock: Clock::new(),
+        covered: Coverage::new(),
         session,
         page: 0,
     };

@@ -9,15 +9,20 @@ use actix::Actor;
 
 use causet::actors::broadcaster::{Broadcaster, BroadcasterParts, LinkEdges};
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::id::Address;
+use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
-use causet::core::view::{Member, Removal};
-use causet::core::wire::{Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer, PushRefusal};
+use causet::core::view::{ForgetMark, Heard, Member, Removal};
+use causet::core::wire::{
+    Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer, PushRefusal,
+};
 use causet::messages::causality::JoinEnded;
 use causet::messages::peers::{
     Beat, FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
 };
 use causet::messages::view::{MembersChanged, PeerHeard};
+use causet::metrics::Metrics;
 
 use crate::fixtures::{DOMAIN, address, batch, digest, dot, origin, write};
 use crate::support::{
@@ -37,6 +42,7 @@ struct Stage {
     links: Links,
     heard: Told<PeerHeard>,
     joined: Told<JoinEnded>,
+    metrics: Metrics,
 }
 
 impl Stage {
@@ -44,16 +50,19 @@ impl Stage {
         let links = Links::default();
         let (to_view, heard) = probe();
         let (to_causality, joined) = probe();
+        let metrics = Metrics::new();
         let parts = BroadcasterParts {
             start_link: start_probe(links.clone()),
             heard: to_view,
             joined: to_causality,
+            metrics: metrics.clone(),
         };
         Self {
             actor: Mailbox::of(Broadcaster::new(parts).start()),
             links,
             heard,
             joined,
+            metrics,
         }
     }
 
@@ -68,6 +77,10 @@ impl Stage {
     }
 
     async fn change_members(&self, numbers: &[u8], removals: &[Removal]) {
+        self.change_all(numbers, removals, &[]).await;
+    }
+
+    async fn change_all(&self, numbers: &[u8], removals: &[Removal], forgotten: &[ForgetMark]) {
         let removed = |address| removals.iter().any(|mark| mark.address == address);
         let members = numbers.iter().map(|&n| Member {
             address: address(n),
@@ -76,6 +89,7 @@ impl Stage {
         self.actor.tell(MembersChanged {
             members: members.collect(),
             removals: removals.to_vec(),
+            forgotten: forgotten.to_vec(),
         });
         pass(1).await;
     }
@@ -110,6 +124,16 @@ fn start_probe(links: Links) -> Rc<dyn Fn(Address) -> LinkEdges> {
     })
 }
 
+fn mark(n: u8) -> ForgetMark {
+    ForgetMark {
+        address: address(n),
+        incarnation: origin(n).incarnation,
+        time: HlcTime { ms: 5, count: 0 },
+        maker: origin(1),
+        up: 2,
+    }
+}
+
 fn removal(n: u8) -> Removal {
     Removal {
         address: address(n),
@@ -130,7 +154,7 @@ fn fetch(n: u8) -> FetchJoin {
         request: JoinRequest {
             from: origin(9),
             domain: DOMAIN,
-            clock: Clock::new(),
+            covered: Coverage::new(),
             session: 0,
             page: 0,
         },
@@ -166,8 +190,16 @@ fn a_write_goes_to_every_link_in_the_order_of_writing() {
 fn links_are_started_for_new_members_and_ended_for_those_that_are_none_any_more() {
     in_virtual_time(async {
         let stage = Stage::with_members(&[1, 2]).await;
+        for n in [1, 2] {
+            let peer = address(n).to_string();
+            let gauge = &stage.metrics.link_state;
+            gauge.with_label_values(&[&peer]).set(2);
+        }
         stage.set_members(&[2, 3]).await;
         assert_eq!(stage.started_and_living(1), (1, 0));
+        let metrics = stage.metrics.to_text();
+        let is_shown = |n| metrics.contains(&address(n).to_string());
+        assert_eq!((is_shown(1), is_shown(2)), (false, true));
         assert_eq!(stage.started_and_living(2), (1, 1), "left as it is");
         assert_eq!(stage.started_and_living(3), (1, 1));
         stage.set_members(&[1, 2, 3]).await;
@@ -180,21 +212,24 @@ fn a_new_link_gets_the_latest_heartbeat_at_once_and_all_get_the_next() {
     in_virtual_time(async {
         let stage = Stage::with_members(&[1]).await;
         stage.actor.tell(beat());
-        stage.change_members(&[1, 2], &[removal(1)]).await;
+        stage
+            .change_all(&[1, 2], &[removal(1)], &[mark(3), mark(4)])
+            .await;
         let beats = |n| {
             let told = stage.link(n);
             let told = told.borrow();
-            let removals = told.iter().filter_map(|message| match message {
-                ToLink::SendHeartbeat(beat) => Some(beat.removals.len()),
+            let marks = told.iter().filter_map(|message| match message {
+                ToLink::SendHeartbeat(beat) => Some((beat.removals.len(), beat.forgotten.len())),
                 _ => None,
             });
-            removals.collect::<Vec<_>>()
+            marks.collect::<Vec<_>>()
         };
-        assert_eq!(beats(1), [0]);
-        assert_eq!(beats(2), [1], "with the removal marks");
+        assert_eq!(beats(1), [(0, 0)]);
+        assert_eq!(beats(2), [(1, 2)], "with the marks");
         stage.actor.tell(beat());
         pass(1).await;
-        assert_eq!((beats(1), beats(2)), (vec![0, 1], vec![1, 1]));
+        let told = (beats(1), beats(2));
+        assert_eq!(told, (vec![(0, 0), (1, 2)], vec![(1, 2), (1, 2)]));
     });
 }
 
@@ -221,18 +256,31 @@ fn every_link_is_told_whether_its_peer_stands_removed() {
 fn a_heartbeat_of_an_unknown_peer_is_reported_to_the_view_and_answered_so() {
     in_virtual_time(async {
         let stage = Stage::with_members(&[1]).await;
+        let entry = RosterEntry {
+            address: address(6),
+            life: origin(6).incarnation,
+            forgotten: false,
+        };
         let heartbeat = Heartbeat {
-            digest: digest(origin(5), Clock::new()),
+            digest: Digest {
+                roster: vec![entry],
+                ..digest(origin(5), Clock::new())
+            },
             removals: vec![removal(3)],
+            forgotten: vec![mark(4)],
         };
         let answer = stage.actor.ask(|reply| TakeHeartbeat { heartbeat, reply });
         assert_eq!(answer.await, HeartbeatAnswer::Unknown);
         pass(1).await;
         let heard = stage.heard.borrow();
         assert_eq!(heard.len(), 1);
-        assert_eq!(heard[0].address, address(5));
-        assert_eq!(heard[0].incarnation, origin(5).incarnation);
-        assert_eq!(heard[0].removals, [removal(3)]);
+        let expected = Heard {
+            from: origin(5),
+            removals: vec![removal(3)],
+            forgotten: vec![mark(4)],
+            roster: vec![entry],
+        };
+        assert_eq!(heard[0].heard, expected);
     });
 }
 
@@ -243,6 +291,7 @@ fn a_heartbeat_of_a_member_goes_to_its_link_and_to_the_view() {
         let heartbeat = Heartbeat {
             digest: digest(origin(2), Clock::new()),
             removals: Vec::new(),
+            forgotten: Vec::new(),
         };
         let mut answer = stage
             .actor
@@ -255,7 +304,7 @@ fn a_heartbeat_of_a_member_goes_to_its_link_and_to_the_view() {
             panic!("not told: {told:?}");
         };
         assert_eq!(take.heartbeat.digest.from, origin(2));
-        assert_eq!(stage.heard.borrow()[0].address, address(2));
+        assert_eq!(stage.heard.borrow()[0].heard.from, origin(2));
     });
 }
 

@@ -1,6 +1,7 @@
 //! `Causality` alone: store, broadcaster and view are probes that note what they are told.
 
 mod clients;
+mod ends;
 mod lives;
 mod peers;
 mod states;
@@ -15,17 +16,21 @@ use tokio::sync::oneshot;
 
 use causet::actors::causality::{Causality, CausalityEdges, CausalityParts, CausalityRules};
 use causet::core::causal_buffer::BufferLimits;
+use causet::core::causality::EndRules;
+use causet::core::ended::EndedLimits;
 use causet::core::id::{Dot, Origin};
 use causet::core::metadata::Metadata;
 use causet::core::wire::{Digest, PushAnswer, Status};
 use causet::core::write::Write;
 use causet::messages::causality::{
-    ClientRequest, Deliver, DigestReceived, Operation, Outcome, ReadStatus, Refusal,
+    Answer, ClientReply, ClientRequest, Deliver, DigestReceived, Operation, Outcome, ReadStatus,
+    Refusal,
 };
 use causet::messages::mailbox::{Edge, Mail};
 use causet::messages::peers::{Beat, FetchJoin, Publish};
 use causet::messages::store::{
-    ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    SetAside, SettleAside,
 };
 use causet::messages::view::IncarnationRenewed;
 use causet::metrics::Metrics;
@@ -36,7 +41,8 @@ use crate::support::{Mailbox, SetClock, Told, pass, probe, probe_of_many, sum_of
 
 sum_of_messages! {
     /// What the store is told, in one order.
-    ToStore: ApplyOwn, ApplyWrites, ReadKey, ProbeDelete, ReadDifference, ReadSummary
+    ToStore: ApplyOwn, ApplyWrites, ReadKey, ProbeDelete, ReadDifference, ReadSummary, Collect,
+    SetAside, KeepAside, SettleAside
 }
 
 sum_of_messages! {
@@ -57,6 +63,13 @@ const RULES: CausalityRules = CausalityRules {
     max_drift_ms: 60_000,
     heartbeat_ms: 250,
     bootstrap_ms: 500,
+    ends: EndRules {
+        ended: EndedLimits {
+            finals: 100,
+            keep_ms: 3_600_000,
+        },
+        margin_ms: 2_000,
+    },
 };
 
 /// The actor, node 9, among probes.
@@ -92,6 +105,10 @@ impl Stage {
                 probe_delete: to_store.edge(),
                 difference: to_store.edge(),
                 summary: to_store.edge(),
+                collect: to_store.edge(),
+                set_aside: to_store.edge(),
+                keep_aside: to_store.edge(),
+                settle_aside: to_store.edge(),
                 publish: to_broadcaster.edge(),
                 beat: to_broadcaster.edge(),
                 fetch: to_broadcaster.edge(),
@@ -135,21 +152,21 @@ impl Stage {
         operation: Operation,
         metadata: Metadata,
         wait_ms: Option<u64>,
-    ) -> oneshot::Receiver<Outcome> {
+    ) -> oneshot::Receiver<Answer> {
         self.actor.request(|reply| ClientRequest {
             operation,
             metadata,
             wait_ms,
-            reply,
+            reply: ClientReply::new(reply),
         })
     }
 
     /// A GET of `k` by a client that depends on these.
-    fn get(&self, metadata: Metadata, wait_ms: u64) -> oneshot::Receiver<Outcome> {
+    fn get(&self, metadata: Metadata, wait_ms: u64) -> oneshot::Receiver<Answer> {
         self.request(Operation::Get { key: key("k") }, metadata, Some(wait_ms))
     }
 
-    fn put(&self, metadata: Metadata) -> oneshot::Receiver<Outcome> {
+    fn put(&self, metadata: Metadata) -> oneshot::Receiver<Answer> {
         self.request(put_k(), metadata, None)
     }
 
@@ -233,8 +250,8 @@ fn put_k() -> Operation {
     }
 }
 
-fn refusal(outcome: Outcome) -> Refusal {
-    match outcome {
+fn refusal(answer: Answer) -> Refusal {
+    match answer.outcome {
         Outcome::Refused(refusal) => refusal,
         other => panic!("not refused but {other:?}"),
     }

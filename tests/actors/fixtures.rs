@@ -107,12 +107,14 @@ pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
         from,
         domain: DOMAIN,
-        clock,
+        roster: Vec::new(),
+        covered: clock.into(),
         promise: HlcTime::ZERO,
         status: Status::Serving,
         pushing: false,
         admits: true,
         bootstrapped: true,
+        frontier: HlcTime::ZERO,
     }
 }
 

@@ -225,6 +225,7 @@ impl Stage {
         self.actor.tell(SendHeartbeat {
             digest: Arc::new(digest(origin(9), Clock::new())),
             removals: Arc::from([]),
+            forgotten: Arc::from([]),
         });
     }
 
@@ -289,6 +290,7 @@ impl Stage {
         let heartbeat = Heartbeat {
             digest,
             removals: Vec::new(),
+            forgotten: Vec::new(),
         };
         let _answer = self
             .actor

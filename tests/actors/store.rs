@@ -3,21 +3,27 @@
 use actix::Actor;
 
 use causet::actors::store::{Store, StoreParts};
+use causet::core::aside::Present;
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
+use causet::core::ended::Ended;
 use causet::core::id::Dot;
 use causet::core::join::{Cut, JoinLimits, Staged, Staging};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use causet::core::write::{Content, Write};
-use causet::messages::causality::{DeleteConfirmed, Outcome, Seen, StoreFilled};
+use causet::messages::causality::{
+    ClientReply, DeleteConfirmed, Outcome, Reissue, Seen, StoreFilled,
+};
 use causet::messages::store::{
-    ApplyOwn, ApplyWrites, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
+    SetAside, SettleAside,
 };
 use causet::metrics::Metrics;
 use causet::time::Uptime;
 
-use crate::fixtures::{DOMAIN, clock, dot, dots, key, metadata, origin, put, value, write};
+use crate::fixtures::{DOMAIN, clock, dot, dots, key, metadata, origin, put, reborn, value, write};
 use crate::support::{Mailbox, Told, in_virtual_time, pass, probe};
 
 /// Weight of a write of a one-letter key with a one-letter value and no dependencies.
@@ -27,6 +33,7 @@ struct Stage {
     actor: Mailbox<Store>,
     confirmed: Told<DeleteConfirmed>,
     filled: Told<StoreFilled>,
+    reissued: Told<Reissue>,
     metrics: Metrics,
 }
 
@@ -38,6 +45,7 @@ impl Stage {
     fn with(bytes_max: u64) -> Self {
         let (confirm, confirmed) = probe();
         let (to_causality, filled) = probe();
+        let (reissue, reissued) = probe();
         let metrics = Metrics::new();
         let parts = StoreParts {
             joins: JoinLimits {
@@ -48,6 +56,7 @@ impl Stage {
             bytes_max,
             confirm,
             filled: to_causality,
+            reissue,
             metrics: metrics.clone(),
             uptime: Uptime::starting(),
         };
@@ -55,6 +64,7 @@ impl Stage {
             actor: Mailbox::of(Store::new(parts).start()),
             confirmed,
             filled,
+            reissued,
             metrics,
         }
     }
@@ -68,14 +78,19 @@ impl Stage {
         let own = |reply| ApplyOwn {
             write,
             domain,
-            reply,
+            reply: ClientReply::new(reply),
         };
-        self.actor.ask(own).await
+        self.actor.ask(own).await.outcome
     }
 
     async fn read(&self, name: &str) -> Outcome {
         let (key, domain) = (key(name), DOMAIN);
-        self.actor.ask(|reply| ReadKey { key, domain, reply }).await
+        let read = |reply| ReadKey {
+            key,
+            domain,
+            reply: ClientReply::new(reply),
+        };
+        self.actor.ask(read).await.outcome
     }
 
     async fn page(&self, asker: u8, session: u64, page: u32, have: &Clock) -> JoinAnswer {
@@ -83,13 +98,14 @@ impl Stage {
             request: JoinRequest {
                 from: origin(asker),
                 domain: DOMAIN,
-                clock: have.clone(),
+                covered: have.clone().into(),
                 session,
                 page,
             },
             from: origin(9),
-            clock: clock(&[(1, 100)]),
+            covered: clock(&[(1, 100)]).into(),
             time: HlcTime { ms: 7, count: 0 },
+            rest: JoinRest::default(),
             reply,
         };
         self.actor.ask(ask).await
@@ -180,18 +196,19 @@ fn a_delete_is_confirmed_where_the_key_exists_and_answered_where_it_does_not() {
                 key: key("k"),
                 domain: DOMAIN,
                 metadata: metadata(&[(1, 1)]),
-                reply,
+                reply: ClientReply::new(reply),
             })
         };
-        assert!(matches!(probe().await, Ok(Outcome::Absent(None))));
+        let absent = probe().await.unwrap().outcome;
+        assert!(matches!(absent, Outcome::Absent(None)));
         stage.apply(vec![put_k(1)]);
         let _confirmed = probe();
         pass(1).await;
         let confirmed: Metadata = stage.confirmed.borrow()[0].metadata.clone();
         assert_eq!(confirmed, metadata(&[(1, 1)]));
         stage.apply(vec![delete_k(2)]);
-        let outcome = probe().await;
-        assert!(matches!(outcome, Ok(Outcome::Absent(Some(s))) if seen(&s) == dot(1, 2)));
+        let absent = probe().await.unwrap().outcome;
+        assert!(matches!(absent, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 2)));
         assert_eq!(stage.confirmed.borrow().len(), 1);
     });
 }
@@ -210,7 +227,10 @@ fn a_difference_is_of_one_moment_however_many_pages_it_has_and_whatever_is_writt
             })
             .await;
         assert_eq!(dots(&cut.writes), before);
-        assert_eq!((cut.from, cut.clock), (origin(9), clock(&[(1, 100)])));
+        assert_eq!(
+            (cut.from, cut.covered),
+            (origin(9), clock(&[(1, 100)]).into())
+        );
         let now = stage.join(3, &clock(&[(1, 3)]), |_| {}).await;
         assert_ne!(dots(&now.writes), before, "the store did move on");
     });
@@ -225,7 +245,10 @@ fn a_page_asked_for_again_is_the_same() {
         stage.apply(vec![write(1, 10, &[])]);
         assert_eq!(stage.page(2, 1, 0, &Clock::new()).await, first);
         let new = page_of(stage.page(2, 2, 0, &Clock::new()).await);
-        assert!(!new.last, "another session of the same asker begins anew");
+        assert!(
+            new.rest.is_none(),
+            "another session of the same asker begins anew"
+        );
     });
 }
 
@@ -244,7 +267,7 @@ fn a_reader_that_goes_away_keeps_others_out_for_ten_seconds_and_one_that_ends_do
         assert_eq!(stage.page(4, 2, 0, &none).await, busy);
         assert_eq!(stage.metrics.join_sessions.get(), 2);
         pass(9_000).await;
-        assert!(!page_of(stage.page(2, 1, 1, &none).await).last);
+        assert!(page_of(stage.page(2, 1, 1, &none).await).rest.is_none());
         pass(1_000).await;
         page_of(stage.page(4, 2, 0, &none).await);
         let over = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
@@ -295,19 +318,158 @@ fn a_report_says_what_the_store_holds_at_that_moment() {
         let stage = Stage::new();
         let report = || {
             stage.actor.ask(|reply| ReadSummary {
+                origin: origin(9),
                 domain: DOMAIN,
-                clock: clock(&[(1, 2)]),
+                covered: clock(&[(1, 2)]).into(),
+                ended: Ended::new(),
                 reply,
             })
         };
         stage.apply(vec![put_k(1), write(1, 2, &[])]);
         let first = report().await;
         assert_eq!((first.summary.keys, first.summary.tombstones), (2, 0));
-        assert_eq!(first.clock, clock(&[(1, 2)]));
+        assert_eq!(first.covered, clock(&[(1, 2)]).into());
         stage.apply(vec![delete_k(3)]);
         let second = report().await;
         assert_eq!((second.summary.keys, second.summary.tombstones), (1, 1));
         assert_ne!(first.summary.hash, second.summary.hash);
         assert_eq!(stage.metrics.tombstones.get(), 1);
+    });
+}
+
+fn present(covered: Coverage, collected_ms: u64) -> Present {
+    Present {
+        domain: DOMAIN,
+        covered,
+        ended: Ended::new(),
+        collected: HlcTime {
+            ms: collected_ms,
+            count: 0,
+        },
+    }
+}
+
+/// Covers these writes, and every life of node 1 up to the one of the tests.
+fn node_1_is_over(entries: &[(u8, u64)]) -> Coverage {
+    let mut covered = Coverage::from(clock(entries));
+    covered.end(origin(1).address, reborn(1).incarnation);
+    covered
+}
+
+#[test]
+fn tombstones_go_up_to_the_stamp_that_it_is_told_and_the_sizes_with_them() {
+    in_virtual_time(async {
+        let stage = Stage::with(WEIGHT);
+        let other = put("other", dot(1, 3), Content::Tombstone, &[]);
+        stage.apply(vec![delete_k(2), other]);
+        let upto = HlcTime { ms: 2, count: 0 };
+        stage.actor.tell(Collect { upto });
+        assert!(matches!(stage.read("k").await, Outcome::Absent(None)));
+        let other = stage.read("other").await;
+        assert!(matches!(other, Outcome::Absent(Some(s)) if seen(&s) == dot(1, 3)));
+        assert_eq!(stage.metrics.tombstones_collected.get(), 1);
+        assert_eq!(stage.metrics.tombstones.get(), 1);
+        let upto = HlcTime { ms: 9, count: 0 };
+        stage.actor.tell(Collect { upto });
+        stage.read("k").await;
+        assert_eq!(stage.metrics.store_bytes.get(), 0);
+        let full: Vec<bool> = stage.filled.borrow().iter().map(|told| told.full).collect();
+        assert_eq!(full, [true, false]);
+    });
+}
+
+#[test]
+fn what_is_set_aside_is_read_and_joined_by_nobody() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply((1..=9).map(|counter| write(1, counter, &[])).collect());
+        stage.apply(vec![put_k(10)]);
+        stage.page(2, 1, 0, &Clock::new()).await;
+        assert_eq!(stage.metrics.join_sessions.get(), 1);
+        stage.actor.tell(SetAside);
+        assert!(matches!(stage.read("k").await, Outcome::Absent(None)));
+        assert_eq!(stage.metrics.writes_aside.get(), 10);
+        assert_eq!(stage.metrics.store_bytes.get(), 0);
+        assert_eq!(stage.metrics.join_sessions.get(), 0);
+        // The cut that was begun is of a life that is over.
+        let over = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
+        assert_eq!(stage.page(2, 1, 1, &Clock::new()).await, over);
+        let cut = stage.join(3, &Clock::new(), |_| {}).await;
+        assert_eq!(dots(&cut.writes), []);
+    });
+}
+
+#[test]
+fn what_was_set_aside_and_is_nobody_elses_is_handed_out_once_in_the_order_of_its_stamps() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply(vec![put_k(5), write(1, 3, &[]), write(2, 9, &[])]);
+        stage.actor.tell(SetAside);
+        let settle = |covered| SettleAside {
+            by: origin(9),
+            present: present(covered, 0),
+        };
+        // Node 1's life may go on, and with it what is aside.
+        stage.actor.tell(settle(Coverage::new()));
+        stage.actor.tell(settle(node_1_is_over(&[])));
+        stage.actor.tell(settle(node_1_is_over(&[(2, 9)])));
+        pass(1).await;
+        let told = stage.reissued.borrow();
+        assert!(told.iter().all(|reissue| reissue.by == origin(9)));
+        let told: Vec<_> = told.iter().map(|r| (dots(&r.writes), r.aside)).collect();
+        let in_order = vec![dot(1, 3), dot(1, 5)];
+        assert_eq!(told, [(vec![], 3), (in_order, 1), (vec![], 0)]);
+        assert_eq!(stage.metrics.writes_aside.get(), 0);
+    });
+}
+
+#[test]
+fn what_was_overwritten_meanwhile_is_not_handed_out() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply(vec![put_k(5)]);
+        stage.actor.tell(SetAside);
+        stage.apply(vec![put("k", dot(2, 6), Content::Tombstone, &[])]);
+        stage.actor.tell(SettleAside {
+            by: origin(9),
+            present: present(node_1_is_over(&[(2, 6)]), 0),
+        });
+        pass(1).await;
+        let told = stage.reissued.borrow();
+        assert_eq!((dots(&told[0].writes), told[0].aside), (vec![], 0));
+    });
+}
+
+#[test]
+fn what_cannot_be_told_from_a_deleted_value_is_given_up_and_counted() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply(vec![put_k(5), write(1, 6, &[])]);
+        stage.actor.tell(SetAside);
+        stage.actor.tell(SettleAside {
+            by: origin(9),
+            present: present(node_1_is_over(&[]), 5),
+        });
+        pass(1).await;
+        assert_eq!(dots(&stage.reissued.borrow()[0].writes), [dot(1, 6)]);
+        assert_eq!(stage.metrics.writes_lost.get(), 1);
+    });
+}
+
+#[test]
+fn what_could_not_be_written_again_yet_is_aside_still() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.actor.tell(KeepAside {
+            writes: vec![put_k(5)],
+        });
+        assert!(matches!(stage.read("k").await, Outcome::Absent(None)));
+        assert_eq!(stage.metrics.writes_aside.get(), 1);
+        stage.actor.tell(SettleAside {
+            by: origin(9),
+            present: present(node_1_is_over(&[]), 0),
+        });
+        pass(1).await;
+        assert_eq!(dots(&stage.reissued.borrow()[0].writes), [dot(1, 5)]);
     });
 }

@@ -120,6 +120,7 @@ macro_rules! sum_of_messages {
         $(#[$meta])*
         #[derive(Debug)]
         #[allow(dead_code, reason = "what a test does not look into is shown when it fails")]
+        #[allow(clippy::large_enum_variant, reason = "a probe is told few")]
         enum $name {
             $($variant($variant),)+
         }

@@ -1,5 +1,7 @@
 //! `View` alone: its peers are SWIM cores that the test plays, the broadcaster and causality are probes.
 
+mod forgetting;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,7 +12,7 @@ use actix::{Actor, Addr};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
@@ -18,15 +20,16 @@ use tokio::sync::oneshot;
 use causet::actors::view::{View, ViewParts};
 use causet::config;
 use causet::core::Millis;
-use causet::core::id::{Address, Incarnation};
+use causet::core::id::{Address, Incarnation, Origin};
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
-use causet::core::view::{Member, Removal};
+use causet::core::view::{Heard, Member, Removal};
 use causet::messages::mailbox::{Depth, Edge, Reply};
 use causet::messages::view::{
     AddOutcome, AddReplica, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView,
     RemoveOutcome, RemoveReplica, SwimDatagram, ViewChanged,
 };
+use causet::metrics::Metrics;
 use causet::time::{Uptime, WallClock};
 use causet::transport::{Call, CallError, PeerTransport};
 
@@ -86,14 +89,19 @@ struct Stage {
     members: Told<MembersChanged>,
     views: Told<ViewChanged>,
     refused: IntCounter,
+    forgotten: IntCounterVec,
 }
 
 impl Stage {
     fn of(size: u8) -> Self {
-        let settings = config::Membership::default();
+        Self::with(size, config::Membership::default())
+    }
+
+    fn with(size: u8, settings: config::Membership) -> Self {
         let uptime = Uptime::starting();
         let outgoing = Outgoing::default();
         let refused = IntCounter::new("refused", "of this test").unwrap();
+        let forgotten = Metrics::new().members_forgotten.clone();
         let (to_broadcaster, members) = probe();
         let (to_causality, views) = probe();
         let parts = ViewParts {
@@ -108,6 +116,7 @@ impl Stage {
             to_broadcaster,
             to_causality,
             datagrams_refused: refused.clone(),
+            members_forgotten: forgotten.clone(),
         };
         Self {
             actor: View::new(parts).start(),
@@ -118,12 +127,17 @@ impl Stage {
             members,
             views,
             refused,
+            forgotten,
         }
     }
 
     /// A stage on which all peers have been seen up.
     async fn with_all_up(size: u8) -> Self {
-        let mut stage = Self::of(size);
+        Self::of(size).once_all_are_up(size).await
+    }
+
+    async fn once_all_are_up(self, size: u8) -> Self {
+        let mut stage = self;
         let all: Vec<Address> = (1..=size).map(address).collect();
         stage
             .run_until(3_000, |stage| {
@@ -163,7 +177,12 @@ impl Stage {
 
     async fn remove(&self, number: u8) -> RemoveOutcome {
         let address = address(number);
-        self.ask(|reply| RemoveReplica { address, reply }).await
+        let remove = |reply| RemoveReplica {
+            address,
+            forget: false,
+            reply,
+        };
+        self.ask(remove).await
     }
 
     /// One millisecond: the peers get what was sent to them, act, and are heard.
@@ -221,6 +240,23 @@ impl Stage {
     }
 }
 
+fn origin(number: u8) -> Origin {
+    Origin {
+        address: address(number),
+        incarnation: life(number),
+    }
+}
+
+/// A heartbeat of this peer that knows nothing else.
+fn heard(number: u8) -> Heard {
+    Heard {
+        from: origin(number),
+        removals: Vec::new(),
+        forgotten: Vec::new(),
+        roster: Vec::new(),
+    }
+}
+
 fn swim(number: u8) -> Swim {
     let timing = Timing {
         probe_period_ms: 250,
@@ -248,12 +284,15 @@ fn at_the_start_it_tells_its_state_once_and_announces_itself_to_all_of_view() {
         let members = MembersChanged {
             members: vec![member(2), member(3)],
             removals: Vec::new(),
+            forgotten: Vec::new(),
         };
         assert_eq!(*stage.members.borrow(), [members]);
         let views = ViewChanged {
             view: view(&[1, 2, 3]),
             removed: false,
+            members: view(&[1, 2, 3]),
             incarnations: vec![(address(1), life(1))],
+            forgotten: Vec::new(),
         };
         assert_eq!(*stage.views.borrow(), [views]);
     });
@@ -314,9 +353,10 @@ fn a_mark_that_a_peer_knows_removes_this_node_itself() {
             removed: true,
         };
         stage.tell(PeerHeard {
-            address: address(2),
-            incarnation: life(2),
-            removals: vec![removal],
+            heard: Heard {
+                removals: vec![removal],
+                ..heard(2)
+            },
         });
         assert_eq!(stage.read_view().await, view(&[2]));
         let told = |stage: &Stage| stage.views.borrow().last().is_some_and(|v| v.removed);

@@ -43,7 +43,7 @@ async fn help_names_the_commands_and_what_no_command_means() {
     for arguments in [["--help"], ["-h"]] {
         let help = run(causet(&arguments)).await;
         assert_eq!(help.code, Some(0));
-        for command in ["replica", "cluster", "health", "verify"] {
+        for command in ["replica", "cluster", "health", "forget", "verify"] {
             assert!(
                 help.stdout.contains(&format!("\n  {command} ")),
                 "{}",

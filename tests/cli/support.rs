@@ -28,7 +28,7 @@ pub(crate) fn causet(arguments: &[&str]) -> Command {
 }
 
 /// A process that has ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

@@ -102,3 +102,14 @@ fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     1_000_000 * (now.as_secs() % 1_000_000_000)
 }
+
+#[test]
+fn pinned_seeds_with_ends_of_lives_break_no_promise() {
+    let mut batch = Batch::default();
+    for seed in PINNED {
+        let plan = Plan::with_ends(seed);
+        batch.add(&plan, run(&plan, paused));
+    }
+    assert!(batch.failures.is_empty(), "{:#?}", batch.failures);
+    assert_eq!(batch.never_happened(), [""; 0]);
+}

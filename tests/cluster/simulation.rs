@@ -98,7 +98,7 @@ impl Cluster {
     async fn ask(&self, at: usize, operation: Operation, seen: &Metadata) -> Outcome {
         let gateway = self.nodes[at].gateway().clone();
         let answer = gateway.request(operation, seen.clone(), None).await;
-        answer.expect("the node runs")
+        answer.expect("the node runs").outcome
     }
 
     /// Writes, as soon as the node takes it, and notes it in `seen`.
@@ -131,7 +131,7 @@ impl Cluster {
                 seen.observe(found.domain, &found.version);
                 match &found.version.content {
                     Content::Value(value) => Ok(Some(serde_json::from_str(value.json()).unwrap())),
-                    Content::Tombstone => panic!("a tombstone was found"),
+                    other => panic!("{other:?} was found"),
                 }
             }
             Outcome::Absent(_) => Ok(None),
@@ -153,7 +153,7 @@ impl Cluster {
         let first = self.digest(0).await;
         for at in 1..self.nodes.len() {
             let other = self.digest(at).await;
-            if (&other.clock, other.summary) != (&first.clock, first.summary) {
+            if (&other.covered, other.summary) != (&first.covered, first.summary) {
                 return false;
             }
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use causet::core::causal_buffer::BufferLimits;
 use causet::core::causality::CausalState;
-use causet::core::clock::{Clock, Relation};
+use causet::core::clock::Relation;
+use causet::core::coverage::Coverage;
 use causet::core::id::{Domain, Dot, Key, ShardId};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::metadata::Metadata;
@@ -82,7 +83,7 @@ impl Replica {
         let mut request = JoinRequest {
             from: asker.origin(),
             domain: DOMAIN,
-            clock: asker.clock().clone(),
+            covered: asker.covered().clone(),
             session: 0,
             page: 0,
         };
@@ -90,9 +91,10 @@ impl Replica {
         loop {
             let cut = || Cut {
                 from: self.state.origin(),
-                clock: self.state.clock().clone(),
+                covered: self.state.covered().clone(),
                 time: self.state.time(),
-                writes: self.store.difference(&request.clock),
+                writes: self.store.difference(&request.covered),
+                rest: self.state.rest(),
             };
             let JoinAnswer::Page(page) = sessions.answer(&request, 0, cut) else {
                 panic!("refused");
@@ -106,12 +108,12 @@ impl Replica {
     }
 
     pub(crate) fn join(&mut self, cut: Cut) {
-        let writes = self.state.join(cut);
+        let writes = self.state.join(cut).expect("nothing has ended");
         self.apply(writes);
     }
 
-    pub(crate) fn summary(&self) -> (Summary, Clock) {
-        (self.store.summary(), self.state.clock().clone())
+    pub(crate) fn summary(&self) -> (Summary, Coverage) {
+        (self.store.summary(), self.state.covered().clone())
     }
 }
 
@@ -143,8 +145,8 @@ pub(crate) enum Step {
     },
     /// A replica joins what another has.
     Join { from: usize, to: usize },
-    /// A replica takes a new incarnation.
-    Renew { at: usize, wall_ms: u64 },
+    /// A replica is born again, with nothing.
+    BeReborn { at: usize, wall_ms: u64 },
 }
 
 pub(crate) fn any_step() -> impl Strategy<Value = Step> {
@@ -161,7 +163,7 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
             |(from, to, first, count)| Step::Push { from, to, first, count }
         ),
         2 => (replica(), replica()).prop_map(|(from, to)| Step::Join { from, to }),
-        1 => (replica(), 0_u64..100_000).prop_map(|(at, wall_ms)| Step::Renew { at, wall_ms }),
+        1 => (replica(), 0_u64..100_000).prop_map(|(at, wall_ms)| Step::BeReborn { at, wall_ms }),
     ]
 }
 
@@ -169,10 +171,10 @@ pub(crate) fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     vec(any_step(), 1..80)
 }
 
-/// As above, but nobody takes a new incarnation, so pushes alone can bring everything.
+/// As above, but nobody is born again, so pushes alone can bring everything.
 pub(crate) fn any_steps_of_one_life() -> impl Strategy<Value = Vec<Step>> {
     let one_life =
-        any_step().prop_filter("of one life", |step| !matches!(step, Step::Renew { .. }));
+        any_step().prop_filter("of one life", |step| !matches!(step, Step::BeReborn { .. }));
     vec(one_life, 1..80)
 }
 
@@ -182,8 +184,8 @@ pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) writes: BTreeMap<Dot, Write>,
     clients: Vec<Metadata>,
-    /// What each replica has covered at the last check.
-    covered: Vec<Clock>,
+    /// What each replica has covered in its present life at the last check.
+    covered: Vec<Coverage>,
 }
 
 impl Cluster {
@@ -192,7 +194,7 @@ impl Cluster {
             replicas: (0..REPLICAS).map(Replica::new).collect(),
             writes: BTreeMap::new(),
             clients: vec![Metadata::default(); CLIENTS],
-            covered: vec![Clock::new(); REPLICAS],
+            covered: vec![Coverage::new(); REPLICAS],
         }
     }
 
@@ -248,10 +250,12 @@ impl Cluster {
                 }
             }
             Step::Join { from, to } => self.join(from, to),
-            Step::Renew { at, wall_ms } => {
+            Step::BeReborn { at, wall_ms } => {
                 let replica = &mut self.replicas[at];
-                replica.state.renew(wall_ms, 7);
+                replica.state.be_reborn(wall_ms, 7);
+                replica.store = Store::new();
                 replica.log.clear();
+                self.covered[at] = Coverage::new();
             }
         }
     }
@@ -267,8 +271,8 @@ impl Cluster {
             Content::Value(Value::new(&wall_ms.to_string()).unwrap())
         };
         let key = Key::new(&format!("k{key}")).unwrap();
-        let clock = replica.state.clock().clone();
-        let write = replica.state.write(key, content, metadata, wall_ms);
+        let clock = replica.state.covered().clone();
+        let write = replica.state.write(key, content, metadata.clone(), wall_ms);
         let time = write.version.time;
         assert!(time > metadata.time, "above all that its client saw");
         let mut applied = self.writes.values().filter(|w| clock.covers(&w.dot()));
@@ -298,8 +302,19 @@ impl Cluster {
         self.replicas[to].join(cut);
     }
 
-    /// Everybody joins everybody, until all have seen all.
+    /// Everybody hears of everybody: what ended lives have pushed and is parked is gone.
+    pub(crate) fn hear_all(&mut self) {
+        let lives: Vec<_> = self.replicas.iter().map(|r| r.state.origin()).collect();
+        for replica in &mut self.replicas {
+            for life in &lives {
+                replica.state.learn_life(*life);
+            }
+        }
+    }
+
+    /// Everybody hears of everybody, and joins, until all have seen all.
     pub(crate) fn join_all(&mut self) {
+        self.hear_all();
         for from in 0..REPLICAS {
             self.join(from, 0);
         }
@@ -312,7 +327,7 @@ impl Cluster {
     /// What must hold at every moment.
     fn check(&mut self) {
         for (replica, before) in self.replicas.iter().zip(&mut self.covered) {
-            let clock = replica.state.clock();
+            let clock = replica.state.covered();
             let relation = clock.relation(before);
             assert!(
                 matches!(relation, Relation::Equal | Relation::After),

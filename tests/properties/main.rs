@@ -4,6 +4,9 @@
 
 mod clocks;
 mod cluster;
+mod coverage;
+mod ends;
+mod forgetting;
 mod histories;
 mod link;
 mod metadata;

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use causet::core::clock::{Clock, Clocks};
+use causet::core::coverage::Coverage;
+use causet::core::ended::Ended;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
+use causet::core::view::ForgetMark;
+use causet::core::wire::{Collected, JoinRest};
 use causet::core::write::{Content, Value, Version, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,6 +65,48 @@ pub(crate) fn any_clock() -> impl Strategy<Value = Clock> {
     vec((any_origin(), 0_u64..5), 0..7).prop_map(Clock::from_iter)
 }
 
+/// A clock, and floors that may have taken entries out of it.
+pub(crate) fn any_coverage() -> impl Strategy<Value = Coverage> {
+    (any_clock(), vec(any_origin(), 0..4)).prop_map(|(clock, ended)| {
+        let mut covered = Coverage::from(clock);
+        for origin in ended {
+            covered.end(origin.address, origin.incarnation);
+        }
+        covered
+    })
+}
+
+/// What is remembered of a few ended lives.
+pub(crate) fn any_ended() -> impl Strategy<Value = Ended> {
+    vec((any_origin(), 1_u64..5, any_origin(), 0_u64..1_000), 0..4).prop_map(|ends| {
+        let mut ended = Ended::new();
+        for (origin, counter, maker, at_ms) in ends {
+            let finals = Clock::from_iter([(origin, counter)]);
+            let marker = Dot {
+                origin: maker,
+                counter,
+            };
+            ended.note(origin.address, &finals, marker, at_ms);
+        }
+        ended
+    })
+}
+
+pub(crate) fn any_rest() -> impl Strategy<Value = JoinRest> {
+    let promises = vec((any_origin(), any_time()), 0..4);
+    let collected = (any_time(), any_coverage());
+    let collected = collected.prop_map(|(time, covered)| Collected { time, covered });
+    let collected = proptest::option::of(collected);
+    (any_ended(), promises, collected, any_time()).prop_map(
+        |(ended, promises, collected, newest_tombstone)| JoinRest {
+            ended,
+            promises,
+            collected,
+            newest_tombstone,
+        },
+    )
+}
+
 pub(crate) fn any_clocks() -> impl Strategy<Value = Clocks> {
     vec((any_domain(), any_origin(), 1_u64..5), 0..9).prop_map(|entries| {
         let mut clocks = Clocks::new();
@@ -73,6 +119,17 @@ pub(crate) fn any_clocks() -> impl Strategy<Value = Clocks> {
 
 pub(crate) fn any_time() -> impl Strategy<Value = HlcTime> {
     (1_u64..1 << 50, any::<u32>()).prop_map(|(ms, count)| HlcTime { ms, count })
+}
+
+/// Times and numbers of members from small sets, so that marks tie.
+pub(crate) fn any_mark() -> impl Strategy<Value = ForgetMark> {
+    (any_origin(), any_origin(), 1_u64..6, 1_u16..4).prop_map(|(whom, maker, ms, up)| ForgetMark {
+        address: whom.address,
+        incarnation: whom.incarnation,
+        time: HlcTime { ms, count: 0 },
+        maker,
+        up,
+    })
 }
 
 pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
@@ -102,7 +159,11 @@ pub(crate) fn any_json() -> impl Strategy<Value = String> {
 
 pub(crate) fn any_content() -> impl Strategy<Value = Content> {
     let value = any_json().prop_map(|json| Content::Value(Value::new(&json).unwrap()));
-    prop_oneof![value, Just(Content::Tombstone)]
+    let ended = any_origin().prop_map(|next| Content::Ended {
+        address: next.address,
+        below: next.incarnation,
+    });
+    prop_oneof![4 => value, 2 => Just(Content::Tombstone), 1 => ended]
 }
 
 pub(crate) fn any_key() -> impl Strategy<Value = Key> {

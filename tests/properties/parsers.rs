@@ -4,16 +4,20 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use causet::core::causality::EndRules;
 use causet::core::clock::{Clock, Clocks};
+use causet::core::coverage::Coverage;
+use causet::core::ended::{Ended, EndedLimits};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
+use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
-use causet::core::view::Removal;
+use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
-    self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest, PushAnswer,
-    Status,
+    self, Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest,
+    JoinRest, PushAnswer, Status,
 };
 use causet::core::write::{Content, Value, Write};
 use proptest::collection::vec;
@@ -26,7 +30,8 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
-    address, any_clock, any_domain, any_metadata, any_origin, any_time, any_write, life,
+    address, any_coverage, any_domain, any_mark, any_metadata, any_origin, any_rest, any_time,
+    any_write, life,
 };
 
 /// What is taken prints back to the same text.
@@ -60,6 +65,10 @@ fn every_message(bytes: &[u8]) -> Result<(), TestCaseError> {
     passes_on::<Clock>(bytes)?;
     passes_on::<Clocks>(bytes)?;
     passes_on::<Removal>(bytes)?;
+    passes_on::<ForgetMark>(bytes)?;
+    passes_on::<RosterEntry>(bytes)?;
+    passes_on::<Coverage>(bytes)?;
+    passes_on::<JoinRest>(bytes)?;
     if let Ok(batch) = wire::decode::<Batch>(bytes) {
         let _ = batch.check();
     }
@@ -87,27 +96,41 @@ fn any_damage() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
     vec(any::<(Index, u8, u8)>(), 1..4)
 }
 
+fn any_entry() -> impl Strategy<Value = RosterEntry> {
+    (any_origin(), any::<bool>()).prop_map(|(origin, forgotten)| RosterEntry {
+        address: origin.address,
+        life: origin.incarnation,
+        forgotten,
+    })
+}
+
 fn any_digest() -> impl Strategy<Value = Digest> {
-    let flags = any::<(bool, bool)>();
-    (any_origin(), any_domain(), any_clock(), any_time(), flags).prop_map(
-        |(from, domain, clock, promise, (pushing, admits))| Digest {
+    let flags = any::<(bool, bool, bool)>();
+    let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
+    let times = (any_time(), any_time());
+    (about, any_coverage(), times, flags).prop_map(
+        |((from, domain, roster), covered, (promise, frontier), flags)| Digest {
             from,
             domain,
-            clock,
+            roster,
+            covered,
             promise,
             status: Status::Serving,
-            pushing,
-            admits,
-            bootstrapped: admits,
+            pushing: flags.0,
+            admits: flags.1,
+            bootstrapped: flags.2,
+            frontier,
         },
     )
 }
 
 /// The bytes of some message between replicas.
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
-    let heartbeat = any_digest().prop_map(|digest| Heartbeat {
+    let heartbeat = (any_digest(), vec(any_mark(), 0..4));
+    let heartbeat = heartbeat.prop_map(|(digest, forgotten)| Heartbeat {
         digest,
         removals: Vec::new(),
+        forgotten,
     });
     let batch = (any_origin(), any_domain(), vec(any_write(), 1..3));
     let batch = batch.prop_map(|(from, domain, writes)| Batch {
@@ -115,28 +138,29 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         domain,
         writes,
     });
-    let request = (any_origin(), any_domain(), any_clock(), any::<(u64, u32)>());
-    let request = request.prop_map(|(from, domain, clock, (session, page))| JoinRequest {
+    let numbers = any::<(u64, u32)>();
+    let request = (any_origin(), any_domain(), any_coverage(), numbers);
+    let request = request.prop_map(|(from, domain, covered, (session, page))| JoinRequest {
         from,
         domain,
-        clock,
+        covered,
         session,
         page,
     });
     let page = (
         any_origin(),
-        any_clock(),
+        any_coverage(),
         any_time(),
         vec(any_write(), 0..3),
-        any::<bool>(),
+        proptest::option::of(any_rest()),
     );
-    let page = page.prop_map(|(from, clock, time, writes, last)| {
+    let page = page.prop_map(|(from, covered, time, writes, rest)| {
         JoinAnswer::Page(JoinPage {
             from,
-            clock,
+            covered,
             time,
             writes,
-            last,
+            rest,
         })
     });
     prop_oneof![
@@ -287,30 +311,117 @@ fn wild_clock() -> impl Strategy<Value = Clock> {
     vec((wild_origin(), wild()), 0..3).prop_map(Clock::from_iter)
 }
 
-fn wild_write() -> impl Strategy<Value = Write> {
+fn wild_coverage() -> impl Strategy<Value = Coverage> {
+    (wild_clock(), vec(wild_origin(), 0..2)).prop_map(|(clock, ended)| {
+        let mut covered = Coverage::from(clock);
+        for origin in ended {
+            covered.end(origin.address, origin.incarnation);
+        }
+        covered
+    })
+}
+
+fn wild_time() -> impl Strategy<Value = HlcTime> {
     let time = (wild(), prop_oneof![Just(u32::MAX), any::<u32>()]);
-    let time = time.prop_map(|(ms, count)| HlcTime { ms, count });
-    (wild_origin(), wild(), time, any_write()).prop_map(|(origin, counter, time, mut write)| {
+    time.prop_map(|(ms, count)| HlcTime { ms, count })
+}
+
+/// Final counters, markers and promises that nobody honest could come to.
+fn wild_rest() -> impl Strategy<Value = JoinRest> {
+    let agreed = (wild_origin(), wild(), wild_origin(), wild());
+    let collected = proptest::option::of((wild_time(), wild_coverage()));
+    let promises = vec((wild_origin(), wild_time()), 0..2);
+    (vec(agreed, 0..2), promises, collected, wild_time()).prop_map(
+        |(agreed, promises, collected, newest_tombstone)| {
+            let mut ended = Ended::new();
+            for (of, counter, origin, at_ms) in agreed {
+                let finals = Clock::from_iter([(of, counter)]);
+                ended.note(of.address, &finals, Dot { origin, counter }, at_ms);
+            }
+            let collected = collected.map(|(time, covered)| Collected { time, covered });
+            JoinRest {
+                ended,
+                promises,
+                collected,
+                newest_tombstone,
+            }
+        },
+    )
+}
+
+fn wild_content() -> impl Strategy<Value = Option<Content>> {
+    proptest::option::of(wild_origin().prop_map(|next| Content::Ended {
+        address: next.address,
+        below: next.incarnation,
+    }))
+}
+
+fn wild_digest() -> impl Strategy<Value = Digest> {
+    let roster = vec((wild_origin(), any::<bool>()), 0..3);
+    (
+        wild_origin(),
+        wild_coverage(),
+        wild_time(),
+        wild_time(),
+        roster,
+    )
+        .prop_map(|(from, covered, promise, frontier, roster)| Digest {
+            from,
+            domain: DOMAIN,
+            roster: roster
+                .into_iter()
+                .map(|(origin, forgotten)| RosterEntry {
+                    address: origin.address,
+                    life: origin.incarnation,
+                    forgotten,
+                })
+                .collect(),
+            covered,
+            promise,
+            status: Status::Serving,
+            pushing: false,
+            admits: true,
+            bootstrapped: true,
+            frontier,
+        })
+}
+
+fn wild_write() -> impl Strategy<Value = Write> {
+    let dot = (wild_origin(), wild());
+    let made = (dot, wild_time(), wild_content(), any_write());
+    made.prop_map(|((origin, counter), time, content, mut write)| {
         let version = Arc::make_mut(&mut write.version);
         version.dot = Dot { origin, counter };
         version.time = time;
+        if let Some(ended) = content {
+            version.content = ended;
+        }
         write
     })
 }
 
 fn wild_page() -> impl Strategy<Value = JoinPage> {
     let writes = vec(wild_write(), 0..3);
-    (wild_origin(), wild_clock(), writes, wild()).prop_map(|(from, clock, writes, ms)| JoinPage {
+    let page = (wild_origin(), wild_coverage(), writes, wild(), wild_rest());
+    page.prop_map(|(from, covered, writes, ms, rest)| JoinPage {
         from,
-        clock,
+        covered,
         time: HlcTime {
             ms,
             count: u32::MAX,
         },
         writes,
-        last: true,
+        rest: Some(rest),
     })
 }
+
+const ENDS: EndRules = EndRules {
+    ended: EndedLimits {
+        finals: 2,
+        keep_ms: 10,
+    },
+    margin_ms: 0,
+};
 
 /// The message as it arrives, if it is one.
 fn received<M: Serialize + DeserializeOwned>(message: &M) -> Option<M> {
@@ -321,35 +432,52 @@ proptest! {
     /// Whatever numbers a peer sends, this node goes on writing, under a life later than any named.
     #[test]
     fn no_number_that_a_peer_can_send_breaks_a_replica(
+        members in vec(wild_origin(), 0..3),
         pages in vec(wild_page(), 1..3),
+        digests in vec(wild_digest(), 0..3),
         pushed in vec(wild_write(), 1..3),
         asked in wild_clock(),
         life in wild(),
     ) {
         let mut replica = Replica::new(0);
+        let members: Vec<Origin> = members.iter().filter_map(received).collect();
+        let forgotten = members.iter().map(|o| (o.address, o.incarnation)).collect::<Vec<_>>();
+        let addresses: Vec<Address> = members.iter().map(|origin| origin.address).collect();
+        replica.state.set_members(&addresses, &forgotten);
         for page in pages.iter().filter_map(received) {
-            let JoinPage { from, clock, time, writes, .. } = page;
-            replica.join(Cut { from, clock, time, writes });
+            let JoinPage { from, covered, time, writes, rest } = page;
+            let rest = rest.unwrap_or_default();
+            let joined = replica.state.join(Cut { from, covered, time, writes, rest });
+            for write in joined.into_iter().flatten() {
+                replica.store.apply(write);
+            }
+        }
+        for digest in digests.iter().filter_map(received) {
+            replica.state.heed(&digest, 5);
         }
         for write in pushed.iter().filter_map(received) {
             replica.deliver(vec![write]);
         }
         if let Some(asked) = received(&asked) {
-            replica.store.difference(&asked);
+            replica.store.difference(&asked.into());
         }
         if let Some(incarnation) = received(&wild_life(life)) {
             replica.state.learn_life(Origin { incarnation, ..replica.state.origin() });
         }
         replica.state.promise(5);
-        if replica.state.is_outlived(replica.state.origin()) {
-            replica.state.renew(5, u64::MAX);
+        replica.state.end_lives(5);
+        replica.state.frontier();
+        let _ = replica.state.collect(9_000, &ENDS);
+        replica.state.expire_ended(&ENDS);
+        if replica.state.successor(replica.state.origin()).is_some() {
+            replica.state.be_reborn(5, u64::MAX);
         }
-        prop_assert!(!replica.state.is_outlived(replica.state.origin()));
+        prop_assert_eq!(replica.state.successor(replica.state.origin()), None);
         let key = Key::new("k").unwrap();
         let mut metadata = Metadata::default();
         for _ in 0..2 {
             let key = key.clone();
-            let write = replica.state.write(key, Content::Tombstone, &metadata, 5);
+            let write = replica.state.write(key, Content::Tombstone, metadata.clone(), 5);
             metadata.observe(DOMAIN, &write.version);
             prop_assert_eq!(Metadata::from_json(&metadata.to_json()), Ok(metadata.clone()));
         }

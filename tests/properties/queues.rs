@@ -103,7 +103,7 @@ proptest! {
             match step {
                 LotStep::Park(need, wait) => {
                     let taken = clock.lacks_any(&need) && parked.len() < 8;
-                    let result = lot.park(number, need.clone(), now + wait, &clock);
+                    let result = lot.park(number, need.clone(), now + wait, &clock.clone().into());
                     prop_assert_eq!(result, if taken { Ok(()) } else { Err(number) });
                     if taken {
                         parked.push((number, need, now + wait));
@@ -113,7 +113,7 @@ proptest! {
                     clock.raise(origin, counter);
                     let covered = |request: &(usize, Clock, Millis)| !clock.lacks_any(&request.1);
                     let gone: Vec<_> = parked.iter().filter(|r| covered(r)).map(|r| r.0).collect();
-                    prop_assert_eq!(lot.release(&clock), gone);
+                    prop_assert_eq!(lot.release(&clock.clone().into()), gone);
                     parked.retain(|request| !covered(request));
                 }
                 LotStep::Expire(ms) => {

@@ -10,10 +10,9 @@ use crate::core::id::Key;
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{
-    ClientRequest, DeleteConfirmed, Operation, Outcome, Refusal, StoreFilled,
+    ClientReply, ClientRequest, DeleteConfirmed, Operation, Outcome, Refusal, StoreFilled,
 };
-use crate::messages::mailbox::{Mail, Reply};
-use crate::messages::peers::Publish;
+use crate::messages::mailbox::Mail;
 use crate::messages::store::{ApplyOwn, ProbeDelete, ReadKey};
 use crate::metrics::as_gauge;
 
@@ -51,7 +50,7 @@ impl Causality {
             request,
             need.unwrap_or_else(Clock::new),
             deadline,
-            self.state.clock(),
+            self.state.covered(),
         );
         match parked {
             Ok(()) => {
@@ -67,15 +66,17 @@ impl Causality {
         let ClientRequest {
             operation,
             metadata,
-            reply,
+            mut reply,
             ..
         } = request;
         let domain = self.state.domain();
+        reply.settle_by(self.state.settlement().clone());
+        self.count_lost(&metadata);
         match operation {
             Operation::Get { key } => self.parts.edges.read.tell(ReadKey { key, domain, reply }),
             Operation::Put { .. } if self.store_full => self.refuse(reply, Refusal::StoreFull),
             Operation::Put { key, value } => {
-                self.write(key, Content::Value(value), &metadata, reply);
+                self.write(key, Content::Value(value), metadata, reply);
             }
             Operation::Delete { key } => self.parts.edges.probe_delete.tell(ProbeDelete {
                 key,
@@ -83,32 +84,39 @@ impl Causality {
                 metadata,
                 reply,
             }),
-            Operation::Check => drop(reply.send(Outcome::Met)),
+            Operation::Check => reply.send(Outcome::Met),
         }
     }
 
-    fn write(&mut self, key: Key, content: Content, metadata: &Metadata, reply: Reply<Outcome>) {
+    /// Metadata may name writes that are lost for ever: that is told, counted and logged, not refused.
+    fn count_lost(&self, metadata: &Metadata) {
+        let lost = self.state.settlement().lost(metadata);
+        if !lost.is_empty() {
+            self.parts.metrics.lost_named.inc();
+            log::debug!("a client depends on writes that are lost: {lost:?}");
+        }
+    }
+
+    fn write(&mut self, key: Key, content: Content, metadata: Metadata, mut reply: ClientReply) {
+        reply.settle_by(self.state.settlement().clone());
         let wall_ms = self.parts.wall.now_ms();
-        let ahead_ms = self.state.skew(metadata, wall_ms);
+        let ahead_ms = self.state.skew(&metadata, wall_ms);
         if ahead_ms > self.parts.rules.max_drift_ms {
             return self.refuse(reply, Refusal::ClockSkew { ahead_ms });
         }
         let write = self.state.write(key, content, metadata, wall_ms);
         self.parts.metrics.writes_accepted.inc();
         let domain = self.state.domain();
-        let publish = Publish {
-            domain,
-            write: write.clone(),
-        };
+        let publish = write.clone();
         self.parts.edges.apply_own.tell(ApplyOwn {
             write,
             domain,
             reply,
         });
-        self.parts.edges.publish.tell(publish);
+        self.publish(publish);
     }
 
-    fn refuse(&self, reply: Reply<Outcome>, refusal: Refusal) {
+    fn refuse(&self, reply: ClientReply, refusal: Refusal) {
         let reason = match &refusal {
             Refusal::Unmet { .. } => "unmet",
             Refusal::Starting => "starting",
@@ -120,14 +128,14 @@ impl Causality {
         };
         let refused = &self.parts.metrics.refused;
         refused.with_label_values(&[reason]).inc();
-        let _ = reply.send(Outcome::Refused(refusal));
+        reply.send(Outcome::Refused(refusal));
     }
 
     /// Lets go what the clock covers by now. To be called when the clock has risen, after the store was
     /// told of what it covers. In rounds, not by recursion: a released write may release another one.
     pub(super) fn release_parked(&mut self) {
         loop {
-            let released = self.parking.release(self.state.clock());
+            let released = self.parking.release(self.state.covered());
             if released.is_empty() {
                 break;
             }
@@ -196,9 +204,15 @@ impl Handler<Mail<DeleteConfirmed>> for Causality {
             metadata,
             reply,
         } = mail.open();
-        match self.closed() {
+        // This replica may have been born again since the metadata was found to be met.
+        let unmet = || {
+            self.state
+                .unmet(&metadata)
+                .map(|missing| Refusal::Unmet { missing })
+        };
+        match self.closed().or_else(unmet) {
             Some(refusal) => self.refuse(reply, refusal),
-            None => self.write(key, Content::Tombstone, &metadata, reply),
+            None => self.write(key, Content::Tombstone, metadata, reply),
         }
         self.release_parked();
     }

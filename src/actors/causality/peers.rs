@@ -3,17 +3,15 @@
 use actix::{Context, Handler};
 
 use super::Causality;
-use crate::core::causality::Superseded;
+use crate::core::causality::{Untaken, Unusable};
 use crate::core::id::{Address, Domain, Origin};
-use crate::core::join::Cut;
 use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
-    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status,
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal,
+    Status,
 };
 use crate::core::write::Write;
-use crate::messages::causality::{
-    Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded, ReadJoin,
-};
+use crate::messages::causality::{Deliver, DigestReceived, ExchangeDigest, JoinEnded, ReadJoin};
 use crate::messages::mailbox::{Mail, Reply};
 use crate::messages::peers::FetchJoin;
 use crate::messages::store::{ApplyWrites, ReadDifference};
@@ -40,8 +38,10 @@ impl Causality {
     }
 
     fn admit(&mut self, batch: Batch) -> Result<(), PushRefusal> {
-        let delivered = self.state.deliver(batch);
-        let delivery = delivered.map_err(|Superseded(life)| PushRefusal::Superseded(life))?;
+        let delivery = match self.state.deliver(batch) {
+            Ok(delivery) => delivery,
+            Err(untaken) => return Err(self.heed_untaken(untaken)),
+        };
         let metrics = &self.parts.metrics;
         metrics.writes_parked.inc_by(delivery.parked as u64);
         metrics.writes_early.inc_by(delivery.gaps as u64);
@@ -56,6 +56,17 @@ impl Causality {
         Ok(())
     }
 
+    fn heed_untaken(&mut self, untaken: Untaken) -> PushRefusal {
+        match untaken {
+            Untaken::Superseded(life) => PushRefusal::Superseded(life),
+            Untaken::Late => PushRefusal::Late,
+            Untaken::LeftOut => {
+                self.be_reborn("the others have agreed on ends without this replica");
+                PushRefusal::NotServing
+            }
+        }
+    }
+
     fn apply(&mut self, writes: Vec<Write>) {
         if !writes.is_empty() {
             self.parts.edges.apply.tell(ApplyWrites { writes });
@@ -65,27 +76,25 @@ impl Causality {
         self.gauge_buffer();
     }
 
-    fn gauge_buffer(&self) {
+    pub(super) fn gauge_buffer(&self) {
         let (buffer, metrics) = (self.state.buffer(), &self.parts.metrics);
         metrics.buffer_writes.set(as_gauge(buffer.writes()));
         metrics.buffer_bytes.set(as_gauge(buffer.bytes()));
     }
 
-    /// Takes note of a life that was seen. What earlier ones have parked is gone by that.
-    pub(super) fn learn_life(&mut self, seen: Origin) {
-        self.state.learn_life(seen);
+    /// False if the digest is not to be heeded.
+    fn consider(&mut self, digest: &Digest, may_join: bool) -> bool {
+        let latest_ms = self.parts.wall.now_ms() + self.parts.rules.max_drift_ms;
+        let heeded = self.state.heed(digest, latest_ms);
         self.gauge_buffer();
         self.mind_own_life();
-    }
-
-    fn consider(&mut self, digest: &Digest, may_join: bool) {
-        self.learn_life(digest.from);
-        if !self.state.heeds(digest) {
-            return;
+        if !heeded {
+            return false;
         }
+        self.gauge_clock(digest);
         let due = match self.serving.mending() {
             Mending::ByLack => {
-                let (have, now) = (self.state.clock(), self.parts.uptime.now());
+                let (have, now) = (self.state.covered(), self.parts.uptime.now());
                 self.repair.consider(digest, have, may_join, now)
             }
             Mending::Whole => self.repair.bootstrap(digest, may_join),
@@ -94,13 +103,30 @@ impl Causality {
         if due {
             self.fetch_join(digest.from.address);
         }
+        true
+    }
+
+    fn gauge_clock(&self, digest: &Digest) {
+        let ahead_ms = digest.promise.ms.saturating_sub(self.parts.wall.now_ms());
+        let peer = digest.from.address.to_string();
+        let gauge = self.parts.metrics.clock_ahead.with_label_values(&[&peer]);
+        let ahead_ms = as_gauge(ahead_ms);
+        if ahead_ms > gauge.get() {
+            let limit = as_gauge(self.parts.rules.max_drift_ms);
+            if ahead_ms > limit && gauge.get() <= limit {
+                log::warn!(
+                    "the clock of {peer} is {ahead_ms} ms ahead of this one's, beyond the drift allowed"
+                );
+            }
+            gauge.set(ahead_ms);
+        }
     }
 
     fn fetch_join(&mut self, from: Address) {
         let request = JoinRequest {
             from: self.state.origin(),
             domain: self.state.domain(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             session: self.next_session,
             page: 0,
         };
@@ -114,25 +140,31 @@ impl Causality {
         self.parts.edges.difference.tell(ReadDifference {
             request,
             from: self.state.origin(),
-            clock: self.state.clock().clone(),
+            covered: self.state.covered().clone(),
             time: self.state.time(),
+            rest: self.state.rest(),
             reply,
         });
     }
 
     fn join_ended(&mut self, ended: JoinEnded) {
+        let JoinEnded {
+            from,
+            asker,
+            result,
+        } = ended;
+        if asker != self.state.origin() {
+            // An earlier life had asked.
+            return;
+        }
         self.repair.ended();
-        let JoinEnded { from, result } = ended;
-        let usable = result.and_then(|cut| {
-            let earlier = self.state.is_outlived(cut.from);
-            let reason = || "its answer is from an earlier life".to_owned();
-            if earlier { Err(reason()) } else { Ok(cut) }
-        });
+        let joined =
+            result.and_then(|cut| self.state.join(cut).map_err(|why| self.heed_unusable(why)));
         let repairs = &self.parts.metrics.repairs;
-        match usable {
-            Ok(cut) => {
+        match joined {
+            Ok(writes) => {
                 repairs.with_label_values(&["ok"]).inc();
-                self.install(from, cut);
+                self.install(from, writes);
             }
             Err(reason) => {
                 repairs.with_label_values(&["failed"]).inc();
@@ -142,8 +174,21 @@ impl Causality {
         }
     }
 
-    fn install(&mut self, from: Address, cut: Cut) {
-        let writes = self.state.join(cut);
+    fn heed_unusable(&mut self, why: Unusable) -> String {
+        match why {
+            Unusable::Outlived(life) => self.learn_life(Origin {
+                address: self.state.origin().address,
+                incarnation: life,
+            }),
+            Unusable::LeftOut => {
+                self.be_reborn("the others have agreed on ends without this replica");
+            }
+            Unusable::Ended | Unusable::Late => {}
+        }
+        why.to_string()
+    }
+
+    fn install(&mut self, from: Address, writes: Vec<Write>) {
         let (keys, took) = (writes.len(), self.parts.uptime.now() - self.join_began);
         let relayed = writes.iter().filter(|w| w.dot().origin.address != from);
         let metrics = &self.parts.metrics;
@@ -162,6 +207,7 @@ impl Causality {
     pub(super) fn serve(&mut self) {
         self.serving.caught_up();
         log::info!("serving as {}", self.state.origin());
+        self.mind_ends();
         self.beat();
     }
 }
@@ -193,8 +239,11 @@ impl Handler<Mail<DigestReceived>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<DigestReceived>, _: &mut Context<Self>) {
-        let received = mail.open();
-        self.consider(&received.digest, received.may_join);
+        let DigestReceived { digest, may_join } = mail.open();
+        if self.consider(&digest, may_join) && digest.bootstrapped {
+            // It answers, so it is a source, if not yet over a link that has to settle.
+            self.serving.wait_again(self.parts.uptime.now());
+        }
     }
 }
 
@@ -206,19 +255,6 @@ impl Handler<Mail<JoinEnded>> for Causality {
     }
 }
 
-impl Handler<Mail<OwnLifeSuperseded>> for Causality {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
-        let address = self.state.origin().address;
-        let incarnation = mail.open().incarnation;
-        self.learn_life(Origin {
-            address,
-            incarnation,
-        });
-    }
-}
-
 impl Handler<Mail<ReadJoin>> for Causality {
     type Result = ();
 
@@ -226,7 +262,9 @@ impl Handler<Mail<ReadJoin>> for Causality {
         let ReadJoin { request, reply } = mail.open();
         let room = self.parts.edges.difference.has_room();
         let admission = self.admission(request.domain, room);
-        match self.serving.refuses_join(admission) {
+        let over = self.state.successor(request.from).is_some();
+        let over = over.then_some(JoinRefusal::Superseded);
+        match over.or_else(|| self.serving.refuses_join(admission)) {
             Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
             None => self.cut_difference(request, reply),
         }

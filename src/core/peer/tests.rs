@@ -1,8 +1,8 @@
 use super::*;
-use crate::core::clock::Clock;
+use crate::core::coverage::Coverage;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{origin, write};
-use crate::core::wire::Status;
+use crate::core::wire::{JoinRest, Status};
 
 const LINK: LinkRules = LinkRules {
     break_ms: 500,
@@ -27,12 +27,14 @@ fn digest(covered: u64) -> Digest {
     Digest {
         from: origin(1),
         domain: UNSHARDED,
-        clock: Clock::from_iter([(origin(9), covered)]),
+        roster: Vec::new(),
+        covered: Coverage::from_iter([(origin(9), covered)]),
         promise: HlcTime::ZERO,
         status: Status::Serving,
         pushing: true,
         admits: true,
         bootstrapped: true,
+        frontier: HlcTime::ZERO,
     }
 }
 
@@ -225,10 +227,10 @@ fn its_own_call_proves_nothing_about_the_way_to_it() {
 fn page(counter: u64, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
         from: origin(1),
-        clock: [(origin(1), 9)].into_iter().collect(),
+        covered: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,
         writes: vec![write(1, counter)],
-        last,
+        rest: last.then(JoinRest::default),
     })
 }
 
@@ -236,7 +238,7 @@ fn fetch(now: Millis) -> Fetch {
     let request = JoinRequest {
         from: origin(9),
         domain: UNSHARDED,
-        clock: Clock::new(),
+        covered: Coverage::new(),
         session: 7,
         page: 0,
     };

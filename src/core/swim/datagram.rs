@@ -1,6 +1,6 @@
 //! Datagrams, read and judged as a whole before any of it is acted upon.
 
-use foca::{Header, Member, Message};
+use foca::{Header, Member, Message, State};
 
 use super::Identity;
 use crate::core::id::{Address, Incarnation};
@@ -142,6 +142,13 @@ impl Datagram {
     /// Drops the news about members that `keep` does not want.
     pub fn retain_subjects(&mut self, mut keep: impl FnMut(Address) -> bool) {
         self.updates.retain(|update| keep(update.id().address));
+    }
+
+    /// Drops the news that members are down that `keep` does not want.
+    pub fn retain_news_of_down(&mut self, mut keep: impl FnMut(Identity) -> bool) {
+        let down = |update: &Member<Identity>| update.state() == State::Down;
+        self.updates
+            .retain(|update| !down(update) || keep(*update.id()));
     }
 
     /// Whether it asks the node at `address`, in whatever life, to reach itself by a detour.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Member, Removal};
-use crate::core::id::{Address, Incarnation};
+use super::{ForgetMark, Member, Removal};
+use crate::core::id::{Address, Incarnation, Origin};
 
 /// What an operator wants to read in the log. One for each change, however many reports of it arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,41 @@ pub enum Event {
     Removed(Address),
     /// Taken back by an operator, or free of its mark by a new life.
     Readmitted(Address),
+    /// Forgotten by this very node.
+    Forgets(ForgetMark, ForgetReason),
+    /// Forgotten by another node; it may be this node that is.
+    Forgotten {
+        /// Who.
+        address: Address,
+        /// Up to which life.
+        life: Incarnation,
+        /// By whom.
+        maker: Origin,
+    },
+    /// Forgotten by somebody who turns out to have been forgotten before: its mark is void.
+    Remembered(Address),
+}
+
+/// Why this node forgets a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForgetReason {
+    /// An operator said so.
+    Operator,
+    /// It has been down for as long as the settings say.
+    Age,
+    /// Too many deletes wait for it.
+    Room,
+}
+
+impl ForgetReason {
+    /// Its name in the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Age => "age",
+            Self::Room => "room",
+        }
+    }
 }
 
 /// What the owner has to do, in this order.
@@ -42,16 +77,23 @@ pub enum Effect {
     MembersChanged {
         /// All configured members but this node, sorted by address.
         members: Vec<Member>,
-        /// All marks, sorted by address.
+        /// All removal marks, sorted by address.
         removals: Vec<Removal>,
+        /// All forget marks, sorted by address.
+        forgotten: Vec<ForgetMark>,
     },
-    /// The view, this node's own removal, or a known incarnation has changed.
+    /// The view, this node's own removal, the members, a known incarnation or who is forgotten has changed.
     ViewChanged {
         /// Those believed up, this node included unless removed, sorted by address.
         view: Vec<Address>,
         /// This node stands removed.
         removed: bool,
+        /// The configured members, this node included, sorted: those of `VIEW`, here or elsewhere, and those ever met.
+        /// The forgotten are among them only while they are up.
+        members: Vec<Address>,
         /// The latest life known of each that was ever met, this node's included, sorted by address.
         incarnations: Vec<(Address, Incarnation)>,
+        /// Who is forgotten, up to which life, sorted by address.
+        forgotten: Vec<(Address, Incarnation)>,
     },
 }

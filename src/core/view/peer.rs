@@ -25,8 +25,10 @@ pub(super) struct Peer {
     pub(super) incarnation: Incarnation,
     /// SWIM says that it is up.
     pub(super) up: bool,
-    /// Named by `VIEW`: never dropped.
+    /// Named by `VIEW`, here or at a peer: a member even if it is never met.
     named: bool,
+    /// Since when it is not up; `None` while it is, and before that was first looked at.
+    down_since: Option<Millis>,
     /// Until when it is in the view without being up; `None` when that is over.
     awaited_until: Option<Millis>,
     /// The identity that SWIM last reported down: the same news do not end a later grace.
@@ -43,6 +45,7 @@ impl Peer {
             incarnation: Incarnation::UNKNOWN,
             up: false,
             named,
+            down_since: None,
             awaited_until,
             reported_down: None,
             was_up: false,
@@ -60,9 +63,29 @@ impl Peer {
         Self::new(false, None, Standing::Out)
     }
 
+    /// Whether it belongs: named by `VIEW`, here or at a peer, or met. An added one that nobody has met may be a mistake.
+    pub(super) fn is_member(&self) -> bool {
+        self.named || self.incarnation != Incarnation::UNKNOWN
+    }
+
     /// Keeps it in the view until then, though it is not up.
     pub(super) fn await_until(&mut self, until: Millis) {
         self.awaited_until = Some(until);
+    }
+
+    /// Is not impressed by news that it is down in this identity: they are older than the wish to see it.
+    pub(super) fn knows_down(&mut self, identity: Identity) {
+        self.reported_down = Some(identity);
+    }
+
+    /// Ends its grace.
+    pub(super) fn stop_waiting(&mut self) {
+        self.awaited_until = None;
+    }
+
+    /// Makes it a member even if it is never met.
+    pub(super) fn make_member(&mut self) {
+        self.named = true;
     }
 
     /// Learns of a life of it.
@@ -88,14 +111,20 @@ impl Peer {
         self.awaited_until
     }
 
-    /// Ends a grace that is over by `now`.
-    pub(super) fn expire(&mut self, now: Millis) {
+    /// Ends a grace that is over by `now`, and notes since when it is not up.
+    pub(super) fn pass(&mut self, now: Millis) {
         self.awaited_until = self.awaited_until.filter(|until| *until > now);
+        self.down_since = (!self.up).then(|| self.down_since.unwrap_or(now));
     }
 
-    /// Whether nothing is left to remember it for: an operator named it, and nobody ever answered there.
-    pub(super) fn is_forgettable(&self) -> bool {
-        !self.named && self.awaited_until.is_none() && self.incarnation == Incarnation::UNKNOWN
+    /// Since when it is down; `None` if it is up, or may still come.
+    pub(super) fn down_since(&self) -> Option<Millis> {
+        self.down_since.filter(|_| self.awaited_until.is_none())
+    }
+
+    /// Whether there is reason to keep it whoever it is.
+    pub(super) fn is_up_or_awaited(&self) -> bool {
+        self.up || self.awaited_until.is_some()
     }
 
     /// Where it stands, given whether a removal mark covers it.

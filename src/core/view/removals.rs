@@ -5,12 +5,26 @@
 
 use std::collections::BTreeMap;
 
-use super::Removal;
+use serde::{Deserialize, Serialize};
+
 use crate::core::id::{Address, Incarnation};
 use crate::core::stamp::HlcTime;
 
 /// Marks with a later time are not believed: no clock reads so, and nothing could supersede them.
-const PLAUSIBLE_MS: u64 = 1 << 51;
+pub(super) const PLAUSIBLE_MS: u64 = 1 << 51;
+
+/// An operator's decision about one address; the largest `time` wins, so that all replicas agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// About whom.
+    pub address: Address,
+    /// The lives up to this one are meant; a later one is free of the mark.
+    pub incarnation: Incarnation,
+    /// When it was decided.
+    pub time: HlcTime,
+    /// Removed (DELETE), or taken back (PUT).
+    pub removed: bool,
+}
 
 /// All marks known, by address.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +64,22 @@ impl Removals {
             Some(_) | None => {
                 self.0.insert(mark.address, mark);
             }
+        }
+    }
+
+    /// Drops the earliest marks on strangers, so that at most `max` are kept of these.
+    pub(super) fn limit(&mut self, max: usize, is_configured: impl Fn(Address) -> bool) {
+        let strange = |mark: &&Removal| !is_configured(mark.address);
+        let mut strangers: Vec<(HlcTime, Address)> = self
+            .0
+            .values()
+            .filter(strange)
+            .map(|mark| (mark.time, mark.address))
+            .collect();
+        strangers.sort_unstable();
+        let excess = strangers.len().saturating_sub(max);
+        for (_, address) in strangers.into_iter().take(excess) {
+            self.0.remove(&address);
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::stamp::HlcTime;
 
 pub(super) const PARAMETERS: Parameters = Parameters {
     timing: Timing {
@@ -7,6 +8,7 @@ pub(super) const PARAMETERS: Parameters = Parameters {
         suspicion_ms: 1_000,
     },
     grace_ms: 10_000,
+    forget_after_ms: 0,
     members_max: 20,
 };
 
@@ -17,16 +19,36 @@ pub(super) fn address(number: u8) -> Address {
         .expect("an address")
 }
 
-fn life(ms: u64) -> Incarnation {
+pub(super) fn life(ms: u64) -> Incarnation {
     Incarnation::starting(ms, 0)
 }
 
+/// A heartbeat of this node in this life that knows nothing else.
+pub(super) fn heard(number: u8, ms: u64) -> Heard {
+    Heard {
+        from: Origin {
+            address: address(number),
+            incarnation: life(ms),
+        },
+        removals: Vec::new(),
+        forgotten: Vec::new(),
+        roster: Vec::new(),
+    }
+}
+
+fn heard_of(removals: &[Removal]) -> Heard {
+    Heard {
+        removals: removals.to_vec(),
+        ..heard(2, 1_000)
+    }
+}
+
 /// Node 1, in its first life, among nodes 1 to `size`, its start given out.
-fn node(size: u8) -> Membership {
+pub(super) fn node(size: u8) -> Membership {
     node_with(PARAMETERS, size)
 }
 
-fn node_with(parameters: Parameters, size: u8) -> Membership {
+pub(super) fn node_with(parameters: Parameters, size: u8) -> Membership {
     use rand::SeedableRng;
     let view: Vec<Address> = (1..=size).map(address).collect();
     let identity = Identity::new(address(1), life(1_000));
@@ -37,20 +59,20 @@ fn node_with(parameters: Parameters, size: u8) -> Membership {
 }
 
 /// A peer's SWIM, to make datagrams with.
-fn swim(number: u8, ms: u64) -> Swim {
+pub(super) fn swim(number: u8, ms: u64) -> Swim {
     use rand::SeedableRng;
     let identity = Identity::new(address(number), life(ms));
     Swim::new(identity, PARAMETERS.timing, ChaCha8Rng::seed_from_u64(2))
 }
 
 /// Lets the peer announce itself to `node`.
-fn meet(node: &mut Membership, peer: &mut Swim, now: Millis) -> Vec<Effect> {
+pub(super) fn meet(node: &mut Membership, peer: &mut Swim, now: Millis) -> Vec<Effect> {
     peer.announce(node.swim.identity(), now);
     let (_, bytes) = peer.take_datagrams().pop().expect("an announcement");
     node.receive(&bytes, now).expect("it is well-formed")
 }
 
-fn events(effects: &[Effect]) -> Vec<Event> {
+pub(super) fn events(effects: &[Effect]) -> Vec<Event> {
     let event = |effect: &Effect| match effect {
         Effect::Log(event) => Some(*event),
         _ => None,
@@ -59,7 +81,7 @@ fn events(effects: &[Effect]) -> Vec<Event> {
 }
 
 /// Whom this sends datagrams to.
-fn receivers(effects: &[Effect]) -> Vec<Address> {
+pub(super) fn receivers(effects: &[Effect]) -> Vec<Address> {
     let to = |effect: &Effect| match effect {
         Effect::Send { to, .. } => Some(*to),
         _ => None,
@@ -68,7 +90,7 @@ fn receivers(effects: &[Effect]) -> Vec<Address> {
 }
 
 /// Runs `node` alone until `end` and gathers what it did.
-fn run(node: &mut Membership, end: Millis) -> Vec<Effect> {
+pub(super) fn run(node: &mut Membership, end: Millis) -> Vec<Effect> {
     let mut effects = Vec::new();
     while let Some(due) = node.next_due().filter(|due| *due <= end) {
         effects.extend(node.tick(due));
@@ -76,7 +98,7 @@ fn run(node: &mut Membership, end: Millis) -> Vec<Effect> {
     effects
 }
 
-fn view(numbers: &[u8]) -> Vec<Address> {
+pub(super) fn view(numbers: &[u8]) -> Vec<Address> {
     numbers.iter().map(|number| address(*number)).collect()
 }
 
@@ -167,6 +189,7 @@ fn a_removed_member_is_known_to_the_broadcaster_as_such_and_not_announced_to() {
             removed: true
         }],
         removals: vec![removal],
+        forgotten: Vec::new(),
     }));
     assert_eq!(receivers(&run(&mut node, 5_000)), []);
     meet(&mut node, &mut swim(2, 1), 5_000);
@@ -211,7 +234,7 @@ fn marks_agree_whatever_the_order_in_which_they_arrive() {
     let merged = |order: [usize; 4]| {
         let mut node = node(2);
         for index in order {
-            node.hear(address(2), life(1_000), &[marks[index]], 0);
+            node.hear(&heard_of(&[marks[index]]), 0);
         }
         (node.removals.to_vec(), node.view())
     };
@@ -232,7 +255,7 @@ fn a_mark_from_no_time_that_can_be_is_ignored() {
         },
         removed: true,
     };
-    node.hear(address(2), life(1_000), &[mark], 0);
+    node.hear(&heard_of(&[mark]), 0);
     assert_eq!(node.view(), view(&[1, 2]));
     assert_eq!(node.remove(address(2), 1, 1).0, RemoveOutcome::Removed);
 }
@@ -252,6 +275,7 @@ fn an_added_address_that_never_answers_is_in_the_view_for_a_grace_and_then_forgo
     assert!(effects.contains(&Effect::MembersChanged {
         members: Vec::new(),
         removals: Vec::new(),
+        forgotten: Vec::new(),
     }));
     assert_eq!(receivers(&run(&mut node, 80_000)), []);
 }
@@ -280,7 +304,9 @@ fn a_node_removes_itself_and_takes_itself_back() {
     assert!(effects.contains(&Effect::ViewChanged {
         view: Vec::new(),
         removed: true,
+        members: view(&[1]),
         incarnations: vec![(address(1), life(1_000))],
+        forgotten: Vec::new(),
     }));
     assert_eq!(node.remove(address(1), 1, 1).0, RemoveOutcome::NotInView);
     assert_eq!(node.add(address(1), 2, 1).0, AddOutcome::Added);
@@ -290,7 +316,7 @@ fn a_node_removes_itself_and_takes_itself_back() {
 #[test]
 fn a_heartbeat_of_an_unknown_address_makes_it_a_member_that_is_announced_to_at_once() {
     let mut node = node(1);
-    let effects = node.hear(address(5), life(700), &[], 10);
+    let effects = node.hear(&heard(5, 700), 10);
     assert_eq!(receivers(&effects), [address(5)]);
     assert_eq!(
         node.view(),
@@ -300,7 +326,9 @@ fn a_heartbeat_of_an_unknown_address_makes_it_a_member_that_is_announced_to_at_o
     assert!(effects.contains(&Effect::ViewChanged {
         view: view(&[1]),
         removed: false,
+        members: view(&[1, 5]),
         incarnations: vec![(address(1), life(1_000)), (address(5), life(700))],
+        forgotten: Vec::new(),
     }));
     run(&mut node, 60_000);
     assert_eq!(node.peers.len(), 1, "it was met, so it stays");
@@ -317,7 +345,9 @@ fn a_later_life_claimed_for_this_node_is_passed_on_and_a_renewal_follows_it() {
     let told = |incarnation| Effect::ViewChanged {
         view: view(&[1, 2]),
         removed: false,
+        members: view(&[1, 2]),
         incarnations: vec![(address(1), incarnation), (address(2), life(1_000))],
+        forgotten: Vec::new(),
     };
     assert!(effects.contains(&told(life(9_000))));
     assert_eq!(node.swim.identity().incarnation, life(1_000));
@@ -337,7 +367,7 @@ fn beyond_the_limit_newcomers_are_refused_and_news_of_them_dropped() {
     meet(&mut node, &mut peer, 0);
     assert_eq!(node.add(address(3), 0, 1).0, AddOutcome::Added);
     assert_eq!(node.add(address(4), 0, 1).0, AddOutcome::TooMany);
-    node.hear(address(4), life(1_000), &[], 0);
+    node.hear(&heard(4, 1_000), 0);
     let mut stranger = swim(4, 1_000);
     stranger.announce(node.swim.identity(), 0);
     let (_, bytes) = stranger.take_datagrams().pop().unwrap();
@@ -375,6 +405,6 @@ fn after_the_goodbye_nothing_is_due_sent_or_changed() {
     assert_eq!(node.next_due(), None);
     assert_eq!(meet(&mut node, &mut peer, 2), []);
     assert_eq!(node.tick(60_000), []);
-    assert_eq!(node.hear(address(5), life(700), &[], 3), []);
+    assert_eq!(node.hear(&heard(5, 700), 3), []);
     assert_eq!(node.view(), view(&[1, 2]));
 }

@@ -18,6 +18,18 @@ const KINDS: std::ops::RangeInclusive<usize> = 4..=7;
 
 /// The plan of a seed.
 pub(super) fn plan(seed: u64) -> Plan {
+    draft(seed).plan
+}
+
+/// The same with faults about the life and end of origins on top.
+pub(super) fn plan_with_ends(seed: u64) -> Plan {
+    let mut draft = draft(seed);
+    draft.add_ends();
+    draft.sort();
+    draft.plan
+}
+
+fn draft(seed: u64) -> Draft {
     let mut draft = Draft::new(seed);
     let mut kinds = Kind::ALL.to_vec();
     kinds.shuffle(&mut draft.rng);
@@ -25,7 +37,8 @@ pub(super) fn plan(seed: u64) -> Plan {
     for kind in kinds {
         draft.add(kind);
     }
-    draft.finish()
+    draft.fill();
+    draft
 }
 
 /// A plan in the making.
@@ -44,6 +57,7 @@ impl Draft {
             starts_ms: (0..nodes).map(|_| rng.random_range(0..100)).collect(),
             skews_ms: (0..nodes).map(|_| rng.random_range(-50..50)).collect(),
             tight: false,
+            forget_after_ms: None,
         };
         Self {
             rng,
@@ -102,6 +116,10 @@ impl Draft {
                 }
             }
             Kind::Burst => self.add_bursts(),
+            Kind::LongAbsence => {
+                self.plan.shape.forget_after_ms = Some(self.rng.random_range(3_000..9_000));
+                self.add_long_absence();
+            }
             _ => (0..times).for_each(|_| self.add_once(kind)),
         }
     }
@@ -169,7 +187,101 @@ impl Draft {
             | Kind::Reordering
             | Kind::Skew
             | Kind::LateStart
+            | Kind::LongAbsence
             | Kind::Burst => {}
+            Kind::Forget => self.add_forgetting(),
+            Kind::IsolatedRestart => self.add_isolated_restart(),
+            Kind::ManyRestarts => self.add_many_restarts(),
+            Kind::Deletes => self.add_deletes(),
+        }
+    }
+
+    /// One or two kinds of faults about the life and end of origins, drawn from a source of its own: all the rest of a seed's
+    /// plan is what it is without them.
+    fn add_ends(&mut self) {
+        self.rng = ChaCha8Rng::seed_from_u64(self.plan.seed ^ 0x11FE);
+        let mut kinds = Kind::OF_ENDS.to_vec();
+        kinds.shuffle(&mut self.rng);
+        kinds.truncate(self.rng.random_range(1..=2));
+        for kind in kinds {
+            self.add(kind);
+        }
+    }
+
+    fn add_long_absence(&mut self) {
+        let (node, at) = (self.node(), self.time(30_000));
+        let end = at + self.rng.random_range(4_000..30_000);
+        if self.rng.random_bool(0.5) {
+            self.fault(at, Fault::Crash(node));
+            self.fault(end, Fault::Start(node));
+        } else {
+            self.cut_off(node, at);
+            self.requests_at(node, at, end);
+            self.fault(end, Fault::Heal);
+        }
+    }
+
+    fn add_forgetting(&mut self) {
+        let ((asked, target), at) = (self.pair(), self.time(15_000));
+        match self.rng.random_range(0..3) {
+            0 => {}
+            1 => self.cut_off(target, at - 500),
+            _ => self.crash_at(target, at - 300),
+        }
+        self.requests_at(target, at - 500, at);
+        self.fault(at, Fault::Forget(asked, target));
+        let back = at + self.rng.random_range(500..14_000);
+        self.fault(back, Fault::Heal);
+        let asked = self.node();
+        self.fault(back, Fault::Add(asked, target));
+    }
+
+    fn add_isolated_restart(&mut self) {
+        let (node, at) = (self.node(), self.time(20_000));
+        let by = self.rng.random_range(-30_000..2_000);
+        self.cut_off(node, at);
+        self.fault(at + 100, Fault::Crash(node));
+        self.fault(at + 100, Fault::ClockJump(node, by));
+        self.fault(at + 200, Fault::Start(node));
+        let end = at + self.rng.random_range(2_000..20_000);
+        self.requests_at(node, at + 800, end);
+        self.fault(end, Fault::Heal);
+    }
+
+    fn add_many_restarts(&mut self) {
+        let (node, mut at) = (self.node(), self.time(30_000));
+        for _ in 0..self.rng.random_range(5..20) {
+            self.requests_at(node, at, at + 200);
+            at += self.rng.random_range(100..1_500);
+            self.fault(at, Fault::Crash(node));
+            self.fault(at + 20, Fault::Start(node));
+        }
+    }
+
+    fn add_deletes(&mut self) {
+        let at = self.time(6_000);
+        for _ in 0..80 {
+            let (node, later) = (self.node(), self.rng.random_range(0..4_000));
+            self.request_at(at + later, node);
+            if let Some(last) = self.plan.operations.last_mut() {
+                last.what.key = self.rng.random_range(0..20);
+                let delete = self.rng.random_bool(0.6);
+                last.what.action = if delete { Action::Delete } else { Action::Put };
+            }
+        }
+    }
+
+    fn cut_off(&mut self, node: usize, at_ms: u64) {
+        let group_of = |n| u8::from(usize::from(n) == node);
+        let nodes = self.plan.shape.nodes;
+        self.fault(at_ms, Fault::Split((0..nodes).map(group_of).collect()));
+    }
+
+    /// Some requests at one node.
+    fn requests_at(&mut self, node: usize, from_ms: u64, to_ms: u64) {
+        for _ in 0..self.rng.random_range(3..12) {
+            let at_ms = self.rng.random_range(from_ms..to_ms);
+            self.request_at(at_ms, node);
         }
     }
 
@@ -298,7 +410,7 @@ impl Draft {
     }
 
     /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
-    fn finish(mut self) -> Plan {
+    fn fill(&mut self) {
         for (at_ms, node) in std::mem::take(&mut self.bursts) {
             for n in 0..40 {
                 self.request_at(at_ms + n / 20, node);
@@ -312,9 +424,14 @@ impl Draft {
                 at_ms += self.rng.random_range(0..40);
             }
         }
+        self.sort();
+        self.add_travellers();
+    }
+
+    fn sort(&mut self) {
+        let quiet_ms = self.plan.quiet_ms;
+        self.plan.faults.retain(|timed| timed.at_ms < quiet_ms);
         self.plan.faults.sort_by_key(|timed| timed.at_ms);
         self.plan.operations.sort_by_key(|timed| timed.at_ms);
-        self.add_travellers();
-        self.plan
     }
 }

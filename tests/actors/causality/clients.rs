@@ -219,7 +219,7 @@ fn a_check_is_answered_by_the_clock_alone() {
     in_virtual_time(async {
         let stage = Stage::serving().await;
         let met = stage.request(Operation::Check, Metadata::default(), None);
-        assert!(matches!(met.await.unwrap(), Outcome::Met));
+        assert!(matches!(met.await.unwrap().outcome, Outcome::Met));
         let need = metadata(&[(1, 1)]);
         let outcome = stage.request(Operation::Check, need, None).await;
         assert_eq!(refusal(outcome.unwrap()), unmet(&[(1, 1)]));

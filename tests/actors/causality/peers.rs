@@ -2,11 +2,13 @@
 
 use causet::core::causal_buffer::BufferLimits;
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::id::Origin;
 use causet::core::join::Cut;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
-    Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal, Status,
+    Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer,
+    PushRefusal, Status,
 };
 use causet::core::write::Write;
 use causet::messages::causality::{Deliver, ExchangeDigest, JoinEnded, ReadDigest, ReadJoin};
@@ -17,28 +19,32 @@ use crate::fixtures::{
 };
 use crate::support::{answered, in_virtual_time, pass};
 
-fn cut(from: Origin, writes: Vec<Write>) -> Cut {
+pub(super) fn cut(from: Origin, writes: Vec<Write>) -> Cut {
     Cut {
         from,
-        clock: writes
+        covered: writes
             .iter()
             .map(|w| (w.dot().origin, w.dot().counter))
             .collect(),
         time: HlcTime { ms: 50, count: 0 },
         writes,
+        rest: JoinRest::default(),
     }
 }
 
-fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
-    let from = address(from);
-    JoinEnded { from, result }
+pub(super) fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
+    JoinEnded {
+        from: address(from),
+        asker: origin(9),
+        result,
+    }
 }
 
-fn request(asker: u8) -> JoinRequest {
+pub(super) fn request(asker: u8) -> JoinRequest {
     JoinRequest {
         from: origin(asker),
         domain: crate::fixtures::DOMAIN,
-        clock: Clock::new(),
+        covered: Coverage::new(),
         session: 1,
         page: 0,
     }
@@ -112,7 +118,7 @@ fn a_digest_that_is_ahead_leads_to_one_join_at_a_time() {
         assert_eq!(stage.asked(), [address(1)]);
         let asked = stage.fetches().remove(0).request;
         assert_eq!((asked.from, asked.page), (origin(9), 0));
-        assert_eq!(asked.clock, clock(&[(2, 1)]));
+        assert_eq!(*asked.covered.clock(), clock(&[(2, 1)]));
         stage.actor.tell(join_ended(1, Err("lost".to_owned())));
         stage.hear(digest(origin(2), clock(&[(2, 5)])), true).await;
         assert_eq!(stage.asked(), [address(1), address(2)]);
@@ -229,7 +235,10 @@ fn a_peer_gets_this_nodes_digest_which_admits_pushes_over_a_steady_link_only() {
                 panic!("no digest");
             };
             assert_eq!((own.from, own.admits), (origin(9), steady));
-            assert_eq!((own.clock, own.status), (clock(&[(1, 1)]), Status::Serving));
+            assert_eq!(
+                (own.covered.clock(), own.status),
+                (&clock(&[(1, 1)]), Status::Serving)
+            );
         }
     });
 }
@@ -250,7 +259,7 @@ fn a_peers_join_is_cut_by_the_store_at_the_clock_of_that_moment() {
         let [_, ToStore::ReadDifference(difference), _] = &told[..] else {
             panic!("not asked between the writes: {told:?}");
         };
-        assert_eq!(difference.clock, clock(&[(1, 1)]));
+        assert_eq!(*difference.covered.clock(), clock(&[(1, 1)]));
         assert_eq!(difference.from, origin(9));
     });
 }
@@ -287,7 +296,7 @@ fn a_digest_report_is_completed_by_the_store_at_the_clock_of_that_moment() {
         let Some(ToStore::ReadSummary(ask)) = told.last() else {
             panic!("not asked: {told:?}");
         };
-        assert_eq!(ask.clock, clock(&[(1, 1)]));
+        assert_eq!(*ask.covered.clock(), clock(&[(1, 1)]));
     });
 }
 
@@ -307,7 +316,7 @@ fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers
             .await;
         assert_eq!(stage.asked(), [address(2)]);
         let overwritten = Cut {
-            clock: clock(&[(1, 1), (2, 1)]),
+            covered: clock(&[(1, 1), (2, 1)]).into(),
             ..cut(origin(2), Vec::new())
         };
         stage.actor.tell(join_ended(2, Ok(overwritten)));

@@ -1,13 +1,16 @@
 //! Starting, serving, removed, stopping: what is taken and answered in each.
 
 use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
-    Digest, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal, Status,
+    Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
 };
-use causet::messages::causality::{DeleteConfirmed, Drain, JoinEnded, ReadJoin, Refusal};
+use causet::messages::causality::{
+    ClientReply, DeleteConfirmed, Drain, ExchangeDigest, JoinEnded, ReadJoin, Refusal,
+};
 use causet::messages::view::ViewChanged;
 
 use super::{Stage, refusal};
@@ -28,7 +31,9 @@ fn view_changed(removed: bool) -> ViewChanged {
     ViewChanged {
         view: vec![address(9)],
         removed,
+        members: vec![address(9)],
         incarnations: vec![(address(9), origin(9).incarnation)],
+        forgotten: Vec::new(),
     }
 }
 
@@ -46,7 +51,7 @@ fn nothing_is_taken_and_nobody_is_answered_while_starting() {
             request: JoinRequest {
                 from: origin(2),
                 domain: DOMAIN,
-                clock: Clock::new(),
+                covered: Coverage::new(),
                 session: 0,
                 page: 0,
             },
@@ -89,16 +94,19 @@ fn it_takes_over_all_that_the_first_serving_peer_has_and_serves_only_then() {
         assert_eq!(stage.status().await, Status::Starting);
         let cut = Cut {
             from: origin(2),
-            clock: clock(&[(2, 1), (5, 3)]),
+            covered: clock(&[(2, 1), (5, 3)]).into(),
             time: HlcTime {
                 ms: super::WALL_MS + 5,
                 count: 0,
             },
             writes: vec![write(2, 1, &[]), write(5, 3, &[])],
+            rest: JoinRest::default(),
         };
-        let from = address(2);
-        let result = Ok(cut);
-        stage.actor.tell(JoinEnded { from, result });
+        stage.actor.tell(JoinEnded {
+            from: address(2),
+            asker: origin(9),
+            result: Ok(cut),
+        });
         assert_eq!(stage.status().await, Status::Serving);
         let _put = stage.put(metadata(&[(2, 1), (5, 3)]));
         pass(1).await;
@@ -121,6 +129,7 @@ fn a_failed_bootstrap_is_tried_again_and_given_up_500_ms_after_the_last_failure(
             pass(1_000).await;
             stage.actor.tell(JoinEnded {
                 from: address(2),
+                asker: origin(9),
                 result: Err("lost".to_owned()),
             });
         }
@@ -129,6 +138,38 @@ fn a_failed_bootstrap_is_tried_again_and_given_up_500_ms_after_the_last_failure(
         assert_eq!(stage.status().await, Status::Starting);
         // It looks at every half heartbeat.
         pass(150).await;
+        assert_eq!(stage.status().await, Status::Serving);
+    });
+}
+
+#[test]
+fn it_waits_for_a_peer_that_answers_until_the_link_to_it_may_be_used() {
+    in_virtual_time(async {
+        let stage = Stage::starting();
+        for _ in 0..20 {
+            stage.hear(digest(origin(2), Clock::new()), false).await;
+            pass(250).await;
+        }
+        assert_eq!(stage.status().await, Status::Starting);
+        stage.hear(digest(origin(2), Clock::new()), true).await;
+        assert_eq!(stage.asked(), [address(2)]);
+    });
+}
+
+#[test]
+fn it_does_not_wait_for_a_peer_that_it_hears_and_cannot_reach() {
+    in_virtual_time(async {
+        let stage = Stage::starting();
+        for _ in 0..3 {
+            let exchange = |reply| ExchangeDigest {
+                digest: digest(origin(2), Clock::new()),
+                may_join: false,
+                steady: false,
+                reply,
+            };
+            stage.actor.ask(exchange).await;
+            pass(200).await;
+        }
         assert_eq!(stage.status().await, Status::Serving);
     });
 }
@@ -146,7 +187,7 @@ fn a_stop_answers_what_is_parked_and_takes_no_more() {
         let confirmed = stage.actor.ask(|reply| DeleteConfirmed {
             key: key("k"),
             metadata: Metadata::default(),
-            reply,
+            reply: ClientReply::new(reply),
         });
         assert_eq!(refusal(confirmed.await), Refusal::Stopping);
         assert_eq!(stage.push(vec![write(1, 1, &[])]).await, NOT_SERVING);

@@ -1,8 +1,8 @@
 //! State differences: fetched page by page, passed on whole or not at all.
 
-use causet::core::clock::Clock;
+use causet::core::coverage::Coverage;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use causet::core::write::Write;
 use causet::messages::causality::JoinEnded;
 use causet::messages::peers::FetchJoin;
@@ -15,10 +15,10 @@ use crate::support::{in_virtual_time, pass};
 fn page(writes: Vec<Write>, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
         from: origin(1),
-        clock: clock(&[(1, 9)]),
+        covered: clock(&[(1, 9)]).into(),
         time: HlcTime { ms: 3, count: 0 },
         writes,
-        last,
+        rest: last.then(JoinRest::default),
     })
 }
 
@@ -30,7 +30,7 @@ async fn asked() -> (Stage, Open) {
         request: JoinRequest {
             from: origin(9),
             domain: DOMAIN,
-            clock: clock(&[(1, 1)]),
+            covered: clock(&[(1, 1)]).into(),
             session: 4,
             page: 0,
         },
@@ -66,14 +66,17 @@ fn all_pages_are_passed_on_together() {
         let second = next_page(&stage).await;
         let request: JoinRequest = second.decode();
         assert_eq!((request.page, request.session), (1, 4));
-        assert_eq!(request.clock, clock(&[(1, 1)]));
+        assert_eq!(request.covered, clock(&[(1, 1)]).into());
         second.answer(&page(vec![write(1, 9, &[])], true));
         pass(1).await;
         let ended = ended(&stage).expect("ended");
         let cut = ended.result.expect("complete");
         assert_eq!(ended.from, address(1));
         assert_eq!(dots(&cut.writes), [dot(1, 2), dot(1, 9)]);
-        assert_eq!((cut.from, cut.clock), (origin(1), clock(&[(1, 9)])));
+        assert_eq!(
+            (cut.from, cut.covered),
+            (origin(1), clock(&[(1, 9)]).into())
+        );
     });
 }
 
@@ -95,10 +98,10 @@ fn a_page_of_another_cut_fails_the_join() {
     fails_at_the_second_page(|call| {
         call.answer(&JoinAnswer::Page(JoinPage {
             from: origin(1),
-            clock: clock(&[(1, 10)]),
+            covered: clock(&[(1, 10)]).into(),
             time: HlcTime::ZERO,
             writes: Vec::new(),
-            last: true,
+            rest: Some(JoinRest::default()),
         }));
     });
 }
@@ -151,10 +154,10 @@ fn an_empty_difference_is_a_whole_one() {
         let (stage, call) = asked().await;
         call.answer(&JoinAnswer::Page(JoinPage {
             from: origin(1),
-            clock: Clock::new(),
+            covered: Coverage::new(),
             time: HlcTime::ZERO,
             writes: Vec::new(),
-            last: true,
+            rest: Some(JoinRest::default()),
         }));
         pass(1).await;
         let cut = ended(&stage).expect("ended").result.expect("complete");

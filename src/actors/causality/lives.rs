@@ -1,0 +1,203 @@
+//! The life and end of origins: agreement, collection, rebirth (design §5, ADR 11).
+
+use actix::{Context, Handler};
+use rand::Rng;
+
+use super::Causality;
+use crate::core::agreement::Holder;
+use crate::core::id::Origin;
+use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
+use crate::core::wire::Status;
+use crate::core::write::Write;
+use crate::messages::causality::{OwnLifeSuperseded, Reissue};
+use crate::messages::mailbox::Mail;
+use crate::messages::peers::Publish;
+use crate::messages::store::{ApplyWrites, Collect, KeepAside, SetAside, SettleAside};
+use crate::messages::view::IncarnationRenewed;
+use crate::metrics::as_gauge;
+
+impl Causality {
+    /// Takes note of a life that was seen. What earlier ones have parked is gone by that.
+    pub(super) fn learn_life(&mut self, seen: Origin) {
+        self.state.learn_life(seen);
+        self.gauge_buffer();
+        self.mind_own_life();
+    }
+
+    /// Begins a new life if somebody knows a later one of this address than its own (a wall clock was set back across a
+    /// restart), or it was forgotten. A removed replica waits with that until it is taken back.
+    pub(super) fn mind_own_life(&mut self) {
+        let outlived = self.state.successor(self.state.origin()).is_some();
+        if outlived && !self.serving.is_removed() {
+            self.be_reborn("a later life of this address was known, or this one was forgotten");
+        }
+    }
+
+    /// Sets everything aside and begins a new life: what the others have, a join brings; what they do not have is written
+    /// again when that is known. No dot is ever reused, since the new origin is new.
+    pub(super) fn be_reborn(&mut self, why: &str) {
+        let random = self.parts.rng.next_u64();
+        let origin = self.state.be_reborn(self.parts.wall.now_ms(), random);
+        log::warn!("{why}; going on as {origin}, after a join from the others");
+        self.parts.metrics.incarnations_renewed.inc();
+        self.parts.edges.set_aside.tell(SetAside);
+        // How many there are, the store will say.
+        self.aside = 1;
+        self.settling = false;
+        self.collected = HlcTime::ZERO;
+        self.repair.ended();
+        self.serving.start_again(self.parts.uptime.now());
+        self.refuse_parked();
+        self.gauge_buffer();
+        let incarnation = origin.incarnation;
+        let renewed = &self.parts.edges.renewed;
+        renewed.tell(IncarnationRenewed { incarnation });
+        self.beat();
+    }
+
+    pub(super) fn frontier(&mut self) -> HlcTime {
+        if self.serving.has_caught_up() {
+            self.state.frontier()
+        } else {
+            HlcTime::ZERO
+        }
+    }
+
+    /// Once in a heartbeat: ends lives, collects tombstones, sees to what was set aside.
+    pub(super) fn mind_ends(&mut self) {
+        if self.serving.status() != Status::Serving {
+            return;
+        }
+        let wall_ms = self.parts.wall.now_ms();
+        let floors = self.state.covered().floors().to_vec();
+        for marker in self.state.end_lives(wall_ms) {
+            self.parts.metrics.lives_retired.inc();
+            self.publish(marker);
+        }
+        if self.state.covered().floors() != floors {
+            self.release_parked();
+        }
+        let rules = self.parts.rules.ends;
+        self.state.expire_ended(&rules);
+        let remembered = as_gauge(self.state.ended().len());
+        self.parts.metrics.lives_remembered.set(remembered);
+        self.collect(wall_ms);
+        self.settle_aside();
+    }
+
+    fn collect(&mut self, wall_ms: u64) {
+        let holder = self
+            .state
+            .collect(self.parts.uptime.now(), &self.parts.rules.ends)
+            .err();
+        let upto = self.state.collected();
+        if upto > self.collected {
+            self.collected = upto;
+            let age_ms = wall_ms.saturating_sub(upto.ms);
+            self.parts.metrics.stable_age.set(as_gauge(age_ms / 1_000));
+            self.parts.edges.collect.tell(Collect { upto });
+        }
+        if holder != self.holder {
+            self.name_holder(holder);
+        }
+    }
+
+    fn name_holder(&mut self, holder: Option<Holder>) {
+        let member = |holder: Holder| match holder {
+            Holder::Silent(member) | Holder::Behind(member) => member.to_string(),
+        };
+        let gauge = &self.parts.metrics.held_back_by;
+        if let Some(before) = self.holder {
+            // It may never have been shown.
+            let _ = gauge.remove_label_values(&[&member(before)]);
+        }
+        if let Some(now) = holder {
+            gauge.with_label_values(&[&member(now)]).set(1);
+        }
+        self.holder = holder;
+    }
+
+    fn settle_aside(&mut self) {
+        if self.aside == 0 || self.settling {
+            return;
+        }
+        self.settling = true;
+        self.parts.edges.settle_aside.tell(SettleAside {
+            by: self.state.origin(),
+            present: self.state.present(),
+        });
+    }
+
+    fn reissue(&mut self, reissue: Reissue) {
+        if reissue.by != self.state.origin() {
+            // An earlier life had asked; what it would have written again may be known by now.
+            let writes = reissue.writes;
+            return self.parts.edges.keep_aside.tell(KeepAside { writes });
+        }
+        self.settling = false;
+        self.aside = reissue.aside;
+        let (now, later): (Vec<Write>, Vec<Write>) = reissue
+            .writes
+            .into_iter()
+            .partition(|write| self.may_reissue(write));
+        if !later.is_empty() {
+            self.aside += later.len();
+            let writes = later;
+            self.parts.edges.keep_aside.tell(KeepAside { writes });
+        }
+        let wall_ms = self.parts.wall.now_ms();
+        let count = now.len();
+        let mut writes = Vec::with_capacity(count);
+        for Write { key, version } in now {
+            let metadata = Metadata {
+                time: version.time,
+                clocks: version.deps.clone(),
+            };
+            let content = version.content.clone();
+            writes.push(self.state.write(key, content, metadata, wall_ms));
+        }
+        if count > 0 {
+            log::info!("{count} writes of an earlier life are written again");
+            self.parts.metrics.writes_reissued.inc_by(count as u64);
+            let apply = writes.clone();
+            self.parts.edges.apply.tell(ApplyWrites { writes: apply });
+            for write in writes {
+                self.publish(write);
+            }
+            self.release_parked();
+        }
+    }
+
+    fn may_reissue(&self, write: &Write) -> bool {
+        let deps = write.version.deps.get(&self.state.domain());
+        let met = deps.is_none_or(|deps| !self.state.covered().lacks_any(deps));
+        met && self.serving.status() == Status::Serving
+    }
+
+    pub(super) fn publish(&self, write: Write) {
+        let domain = self.state.domain();
+        self.parts.edges.publish.tell(Publish { domain, write });
+    }
+}
+
+impl Handler<Mail<Reissue>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Reissue>, _: &mut Context<Self>) {
+        self.reissue(mail.open());
+    }
+}
+
+impl Handler<Mail<OwnLifeSuperseded>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
+        let address = self.state.origin().address;
+        let incarnation = mail.open().incarnation;
+        self.learn_life(Origin {
+            address,
+            incarnation,
+        });
+    }
+}

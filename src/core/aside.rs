@@ -1,0 +1,187 @@
+//! What a replica held before it was born again, until it is known what becomes of it (ADR 11).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::coverage::Coverage;
+use super::ended::Ended;
+use super::id::{Domain, Key};
+use super::stamp::{HlcTime, Stamp};
+use super::write::{Version, Write};
+
+/// Versions set aside, the winner of each key.
+#[derive(Debug, Default)]
+pub struct Aside(BTreeMap<Key, Arc<Version>>);
+
+/// What a replica knows when it looks at what it has set aside.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// Its domain.
+    pub domain: Domain,
+    /// What it covers.
+    pub covered: Coverage,
+    /// What it knows of ended lives.
+    pub ended: Ended,
+    /// Up to where tombstones are gone.
+    pub collected: HlcTime,
+}
+
+/// What has become of versions set aside; they are not aside any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// To be issued again, as new writes, in this order.
+    pub reissue: Vec<Write>,
+    /// These were given up: nobody can tell them from what was deleted since.
+    pub lost: Vec<Write>,
+}
+
+enum Fate {
+    Keep,
+    Drop,
+    Lose,
+    Reissue,
+}
+
+impl Aside {
+    /// Nothing is set aside.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets these aside; of two versions of a key the one with the larger stamp.
+    pub fn put(&mut self, writes: impl IntoIterator<Item = Write>) {
+        for Write { key, version } in writes {
+            let known = self.0.get(&key);
+            if known.is_none_or(|known| known.stamp() < version.stamp()) {
+                self.0.insert(key, version);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Decides about those that can be decided about, `winner` being the stamps of the keys' present versions.
+    pub fn settle(&mut self, now: &Present, winner: impl Fn(&Key) -> Option<Stamp>) -> Settled {
+        let mut settled = Settled::default();
+        self.0.retain(|key, version| {
+            let write = || Write {
+                key: key.clone(),
+                version: version.clone(),
+            };
+            match now.fate(version, winner(key)) {
+                Fate::Keep => return true,
+                Fate::Drop => {}
+                Fate::Lose => settled.lost.push(write()),
+                Fate::Reissue => settled.reissue.push(write()),
+            }
+            false
+        });
+        settled.reissue.sort_by_key(|write| write.version.stamp());
+        settled
+    }
+}
+
+impl Present {
+    fn fate(&self, version: &Version, winner: Option<Stamp>) -> Fate {
+        let dot = version.dot;
+        let agreed = self.ended.counter(&dot.origin);
+        let replicated = self.covered.clock().covers(&dot) || agreed >= Some(dot.counter);
+        let superseded = winner.is_some_and(|winner| winner >= version.stamp());
+        let deps = version.deps.get(&self.domain);
+        let early = deps.is_some_and(|deps| self.covered.lacks_any(deps));
+        if replicated || superseded {
+            Fate::Drop
+        } else if !self.covered.has_ended(&dot.origin) || early {
+            // It may come by itself, or what it depends on may.
+            Fate::Keep
+        } else if agreed.is_none() && version.time <= self.collected {
+            Fate::Lose
+        } else {
+            Fate::Reissue
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::clock::Clock;
+    use crate::core::id::Dot;
+    use crate::core::testing::{dot, origin, write, write_after};
+
+    /// Origin 1 is over, with three writes agreed on; 2 is over, nobody knows how; 3 goes on.
+    fn present(collected: u64) -> Present {
+        let mut covered: Coverage = [(origin(3), 1)].into_iter().collect();
+        let mut ended = Ended::new();
+        let finals: Clock = [(origin(1), 3)].into_iter().collect();
+        ended.note(origin(1).address, &finals, dot(3, 1), 0);
+        for n in [1, 2] {
+            covered.end(origin(n).address, origin(n).incarnation.next());
+        }
+        let collected = HlcTime {
+            ms: collected,
+            count: 0,
+        };
+        Present {
+            domain: Domain::UNSHARDED,
+            covered,
+            ended,
+            collected,
+        }
+    }
+
+    /// Dots issued again, given up, and how many were kept.
+    fn settle(writes: Vec<Write>, now: &Present) -> (Vec<Dot>, Vec<Dot>, usize) {
+        let mut aside = Aside::new();
+        aside.put(writes);
+        let settled = aside.settle(now, |_| None);
+        let dots = |writes: Vec<Write>| writes.iter().map(Write::dot).collect();
+        (dots(settled.reissue), dots(settled.lost), aside.len())
+    }
+
+    #[test]
+    fn what_all_agreed_on_is_dropped_and_what_goes_beyond_is_issued_again_in_the_order_of_stamps() {
+        let writes = vec![write(1, 5), write(1, 3), write(1, 4)];
+        let (reissued, lost, kept) = settle(writes, &present(99));
+        assert_eq!(
+            (reissued, lost, kept),
+            (vec![dot(1, 4), dot(1, 5)], vec![], 0)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_a_deleted_value_is_given_up() {
+        assert_eq!(
+            settle(vec![write(2, 4)], &present(5)),
+            (vec![], vec![dot(2, 4)], 0)
+        );
+        assert_eq!(
+            settle(vec![write(2, 4)], &present(4)),
+            (vec![dot(2, 4)], vec![], 0)
+        );
+    }
+
+    #[test]
+    fn what_may_come_by_itself_is_waited_for() {
+        assert_eq!(settle(vec![write(3, 2)], &present(0)), (vec![], vec![], 1));
+        let early = write_after(2, 4, &[dot(3, 9)]);
+        assert_eq!(settle(vec![early], &present(0)), (vec![], vec![], 1));
+    }
+
+    #[test]
+    fn what_was_overwritten_meanwhile_is_dropped() {
+        let mut aside = Aside::new();
+        aside.put([write(1, 5)]);
+        let newer = write(3, 9).version.stamp();
+        let settled = aside.settle(&present(0), |_| Some(newer));
+        assert_eq!((settled, aside.len()), (Settled::default(), 0));
+    }
+}

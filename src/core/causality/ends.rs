@@ -1,0 +1,420 @@
+//! How lives end, how a replica is born again, and what may be dropped when (design §5, ADR 11).
+
+use std::sync::Arc;
+
+use super::{CausalState, Origin};
+use crate::core::Millis;
+use crate::core::agreement::Holder;
+use crate::core::aside::Present;
+use crate::core::clock::{Clock, Clocks};
+use crate::core::coverage::Coverage;
+use crate::core::ended::{Ended, EndedLimits, Settlement};
+use crate::core::id::{Address, Incarnation};
+use crate::core::join::Cut;
+use crate::core::stamp::HlcTime;
+use crate::core::wire::{Collected, Digest, JoinRest};
+use crate::core::write::{Content, Version, Write};
+
+/// Bounds of what is remembered and of what is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndRules {
+    /// Memory of ended lives.
+    pub ended: EndedLimits,
+    /// How long all must have agreed on a stamp before tombstones up to it go, in milliseconds. So a replica whose clock is behind by
+    /// less loses nothing that it writes after an isolated restart.
+    pub margin_ms: u64,
+}
+
+/// Why nothing of a join was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// The answerer's life is over: a later one is known, or it is forgotten.
+    #[error("its answer is from an ended life")]
+    Ended,
+    /// The answerer knows a later life of this node's address.
+    #[error("a later life of this address is known there")]
+    Outlived(Incarnation),
+    /// It holds a write that tombstones might outrank which are gone here, and has not seen all that was seen here by then.
+    #[error("it brings a write from before what was collected here")]
+    Late,
+    /// This replica holds such a write itself, or has writes of an ended life beyond its agreed last counter: it took no part in what
+    /// the others agreed on.
+    #[error("this replica took no part in what was agreed there")]
+    LeftOut,
+}
+
+impl CausalState {
+    /// Takes note that a node lives, or has lived, in this incarnation. What earlier ones have
+    /// pushed is sealed off: only joins bring it from now on, or the last counter of an ended life
+    /// could never be agreed on.
+    pub fn learn_life(&mut self, seen: Origin) {
+        if self.lives.learn(seen) {
+            self.buffer.seal(seen.address, seen.incarnation);
+        }
+    }
+
+    /// Takes over from the view who is a configured member, and which lives are forgotten. What those have pushed
+    /// is sealed off. True if a life that was forgotten is not any more: what was done without it must be undone, by being born again.
+    pub fn set_members(
+        &mut self,
+        members: &[Address],
+        forgotten: &[(Address, Incarnation)],
+    ) -> bool {
+        let before: Vec<_> = self
+            .lives
+            .roster()
+            .into_iter()
+            .filter(|e| e.forgotten)
+            .collect();
+        self.lives
+            .set_members(members.iter().copied(), forgotten.iter().copied());
+        for (address, life) in forgotten {
+            self.buffer.seal(*address, life.next());
+        }
+        self.reports.keep_members(&self.lives.roster());
+        let void = |address: &Address, life| self.lives.forgotten(address) < life;
+        before.iter().any(|entry| void(&entry.address, entry.life))
+    }
+
+    /// Takes note of a peer's digest. False if it is not to be heeded: it is of another domain, or of an ended life of the peer.
+    /// Hybrid time follows the peer's, up to `latest_ms`, so that the slowest clock does not hold back what all agree on.
+    pub fn heed(&mut self, digest: &Digest, latest_ms: u64) -> bool {
+        self.learn_life(digest.from);
+        for entry in digest.roster.iter().filter(|entry| !entry.forgotten) {
+            if entry.life > Incarnation::UNKNOWN {
+                self.learn_life(Origin {
+                    address: entry.address,
+                    incarnation: entry.life,
+                });
+            }
+        }
+        let heeded = digest.domain == self.domain && self.successor(digest.from).is_none();
+        if heeded {
+            self.reports.take(digest);
+            if digest.promise.ms <= latest_ms {
+                self.time = self.time.max(digest.promise);
+            }
+            let counter = digest.covered.get(&digest.from);
+            self.promises
+                .give(digest.from, counter, digest.promise, &self.covered);
+        }
+        heeded
+    }
+
+    /// A life later than `seen` that its node must take to be heeded again, if its present one is over.
+    pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
+        let below = self.covered.floor(&seen.address);
+        let retired = (seen.incarnation < below).then_some(below);
+        self.lives.successor(&seen).max(retired)
+    }
+
+    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
+    pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
+        let roster = self.lives.roster();
+        let ended = self
+            .reports
+            .ended(self.origin.address, &roster, &self.covered);
+        let mut markers = Vec::new();
+        for (address, below) in ended {
+            let ends = |o: &Origin| o.address == address && o.incarnation < below;
+            let mut finals = self.covered.clock().clone();
+            finals.retain(ends);
+            if finals.is_empty() {
+                self.covered.end(address, below);
+            } else {
+                markers.push(self.mark(address, below, &finals, wall_ms));
+            }
+        }
+        self.resettle();
+        markers
+    }
+
+    fn mark(
+        &mut self,
+        address: Address,
+        below: Incarnation,
+        finals: &Clock,
+        wall_ms: u64,
+    ) -> Write {
+        let mut deps = finals.clone();
+        if let Some(earlier) = self.ended.marker(&address)
+            && !self.covered.has_ended(&earlier.origin)
+        {
+            deps.raise(earlier.origin, earlier.counter);
+        }
+        let version = Version {
+            dot: self.next_dot(),
+            time: self.time.tick(HlcTime::ZERO, wall_ms),
+            deps: Arc::new(Clocks::from_iter([(self.domain, deps)])),
+            content: Content::Ended { address, below },
+        };
+        let marker = Write::marker(version);
+        self.cover(&marker);
+        self.end(&marker, address, below, finals);
+        marker
+    }
+
+    /// Takes the markers out of what was just applied, and acts on them. True if there was one.
+    pub(super) fn heed_markers(&mut self, applied: &mut Vec<Write>) -> bool {
+        let before = applied.len();
+        let domain = self.domain;
+        let mut markers = Vec::new();
+        applied.retain(|write| match write.version.content {
+            Content::Ended { address, below } => {
+                markers.push((write.clone(), address, below));
+                false
+            }
+            Content::Value(_) | Content::Tombstone => true,
+        });
+        for (marker, address, below) in markers {
+            let finals = marker.version.deps.get(&domain).cloned();
+            let mut finals = finals.unwrap_or_default();
+            finals.retain(|o| o.address == address && o.incarnation < below);
+            self.end(&marker, address, below, &finals);
+        }
+        self.resettle();
+        applied.len() < before
+    }
+
+    fn end(&mut self, marker: &Write, address: Address, below: Incarnation, finals: &Clock) {
+        if self.covered.floor(&address) < below {
+            self.ended
+                .note(address, finals, marker.dot(), marker.version.time.ms);
+            self.covered.end(address, below);
+        }
+    }
+
+    /// Whether a marker ends this replica's own life, or a life of which more is covered here than was agreed on.
+    pub(super) fn is_left_out(&self, write: &Write) -> bool {
+        let Content::Ended { address, below } = write.version.content else {
+            return false;
+        };
+        let agreed = write.version.deps.get(&self.domain);
+        let agreed = |origin: &Origin| agreed.map_or(0, |agreed| agreed.get(origin));
+        let ends = |o: &Origin| o.address == address && o.incarnation < below;
+        let mut covered = self.covered.clock().iter();
+        ends(&self.origin) || covered.any(|(o, counter)| ends(&o) && counter > agreed(&o))
+    }
+
+    /// To be called after floors were raised.
+    fn resettle(&mut self) {
+        let Self {
+            covered,
+            promises,
+            first_times,
+            ..
+        } = self;
+        if self.settlement.has_floors_of(covered) {
+            return;
+        }
+        promises.prune(covered);
+        first_times.retain(|origin, _| !covered.has_ended(origin));
+        self.settlement = Arc::new(Settlement::new(
+            self.origin,
+            self.domain,
+            covered,
+            &self.ended,
+        ));
+    }
+
+    /// Whether tombstones that could outrank this write are gone already.
+    pub(super) fn is_late(&self, write: &Write) -> bool {
+        let collected = self.collected.as_ref();
+        collected.is_some_and(|c| write.version.time <= c.time)
+            && !self.covered.covers(&write.dot())
+    }
+
+    pub(super) fn check_cut(&self, cut: &Cut) -> Result<(), Unusable> {
+        if self.successor(cut.from).is_some() {
+            return Err(Unusable::Ended);
+        }
+        if let Some(life) = self.own_later_life(&cut.covered) {
+            return Err(Unusable::Outlived(life));
+        }
+        let has_seen = |has: &Coverage, collected: &Collected| !has.is_behind(&collected.covered);
+        let collected = self.collected.as_ref();
+        let judged = collected.is_none_or(|collected| has_seen(&cut.covered, collected));
+        if !judged && cut.writes.iter().any(|write| self.is_late(write)) {
+            return Err(Unusable::Late);
+        }
+        let exceeded = cut
+            .rest
+            .ended
+            .first_exceeded(self.covered.clock(), &cut.covered);
+        let collected = cut.rest.collected.as_ref();
+        let holds_late = collected.is_some_and(|collected| {
+            !has_seen(&self.covered, collected) && self.holds_late(cut, collected.time)
+        });
+        if exceeded.is_some() || holds_late {
+            return Err(Unusable::LeftOut);
+        }
+        Ok(())
+    }
+
+    fn own_later_life(&self, covered: &Coverage) -> Option<Incarnation> {
+        let Origin {
+            address,
+            incarnation,
+        } = self.origin;
+        let lives = covered.clock().iter().map(|(origin, _)| origin);
+        let named = lives
+            .filter(|o| o.address == address)
+            .map(|o| o.incarnation);
+        let latest = named.chain([covered.floor(&address)]).max();
+        latest.filter(|life| *life > incarnation)
+    }
+
+    /// Whether a write may be here that the answerer of the cut lacks, stamped at or below `time`.
+    fn holds_late(&self, cut: &Cut, time: HlcTime) -> bool {
+        let lacking = |(origin, counter): &(Origin, u64)| {
+            !cut.covered.has_ended(origin) && *counter > cut.covered.get(origin)
+        };
+        let mut lacking = self.covered.clock().iter().filter(lacking);
+        lacking.any(|(origin, _)| {
+            let promised = cut.rest.promises.iter().find(|(o, _)| *o == origin);
+            let promised = promised.map_or(HlcTime::ZERO, |(_, time)| *time);
+            let first = self.first_times.get(&origin).copied().unwrap_or_default();
+            // Of what it lacks every write is stamped above its promise, and none is stamped below the first.
+            promised < time && first <= time
+        })
+    }
+
+    /// Merges what the answerer of a join covers, and what it knows of ends.
+    pub(super) fn merge_ends(&mut self, covered: &Coverage, rest: JoinRest) {
+        let floors = self.covered.floors_alone();
+        let higher = |address: &Address| covered.floor(address) > floors.floor(address);
+        self.ended.merge(&rest.ended, higher);
+        self.covered.merge(covered);
+        let own = self.origin;
+        let others = rest
+            .promises
+            .into_iter()
+            .filter(|(origin, _)| *origin != own);
+        self.promises.merge(&others.collect::<Vec<_>>());
+        self.promises.adopt(&self.covered);
+        self.newest_tombstone = self.newest_tombstone.max(rest.newest_tombstone);
+        if rest.collected.as_ref().map(|c| c.time) > self.collected.as_ref().map(|c| c.time) {
+            self.collected = rest.collected;
+        }
+        self.resettle();
+    }
+
+    /// The promises adopted here, and this replica's own.
+    fn promised(&self) -> Vec<(Origin, HlcTime)> {
+        let mut promises = self.promises.adopted();
+        promises.push((self.origin, self.time));
+        promises
+    }
+
+    /// What goes with the winners of a join besides what is covered.
+    pub fn rest(&self) -> JoinRest {
+        JoinRest {
+            ended: self.ended.clone(),
+            promises: self.promised(),
+            collected: self.collected.clone(),
+            newest_tombstone: self.newest_tombstone,
+        }
+    }
+
+    /// This replica has every write of every life that goes on, up to this stamp.
+    pub fn frontier(&mut self) -> HlcTime {
+        self.promises.adopt(&self.covered);
+        let roster = self.lives.roster();
+        let others = self.promises.frontier(self.origin, &roster, &self.covered);
+        others.map_or(self.time, |others| others.min(self.time))
+    }
+
+    /// Up to where tombstones are gone, or must go now.
+    pub fn collected(&self) -> HlcTime {
+        self.collected.as_ref().map_or(HlcTime::ZERO, |c| c.time)
+    }
+
+    /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
+    ///
+    /// # Errors
+    /// Who holds the stamp back, if there are tombstones that it is too small for.
+    pub fn collect(&mut self, now: Millis, rules: &EndRules) -> Result<(), Holder> {
+        if self.newest_tombstone <= self.collected() {
+            self.stable.clear();
+            return Ok(());
+        }
+        let (own, roster, frontier) = (self.origin.address, self.lives.roster(), self.frontier());
+        let stable = self.reports.stable(own, &roster, frontier)?;
+        if self.stable.back().is_none_or(|(_, last)| *last < stable) {
+            self.stable.push_back((now, stable));
+        }
+        let mut upto = HlcTime::ZERO;
+        while let Some((at, stable)) = self.stable.front()
+            && *at + rules.margin_ms <= now
+        {
+            upto = (*stable).min(self.newest_tombstone);
+            self.stable.pop_front();
+        }
+        if upto > self.collected() {
+            self.collected = Some(Collected {
+                time: upto,
+                covered: self.covered.clone(),
+            });
+        }
+        if stable < self.newest_tombstone {
+            return Err(self.reports.holder(own, &roster, frontier));
+        }
+        Ok(())
+    }
+
+    /// Lets go what need not be remembered of ended lives any more.
+    pub fn expire_ended(&mut self, rules: &EndRules) {
+        let before = self.ended.len();
+        self.ended.expire(self.time.ms, rules.ended);
+        if self.ended.len() < before {
+            self.settlement = Arc::new(Settlement::new(
+                self.origin,
+                self.domain,
+                &self.covered,
+                &self.ended,
+            ));
+        }
+    }
+
+    /// Begins a new life, later than any known of this node, with nothing: counters begin at 1 under a new origin. Only hybrid
+    /// time, and what is known of other nodes' lives, goes on.
+    pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
+        let own = self.origin.address;
+        let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
+        let known = known.max(self.covered.floor(&own));
+        self.origin.incarnation = known.succeeding(wall_ms, random);
+        self.lives.learn(self.origin);
+        let born = Self {
+            time: self.time,
+            lives: self.lives.clone(),
+            ..Self::new(self.origin, self.domain, self.buffer.limits())
+        };
+        *self = born;
+        self.origin
+    }
+
+    /// What is known now, for those who look at what was set aside.
+    pub fn present(&self) -> Present {
+        Present {
+            domain: self.domain,
+            covered: self.covered.clone(),
+            ended: self.ended.clone(),
+            collected: self.collected(),
+        }
+    }
+
+    /// By what answers are settled now.
+    pub fn settlement(&self) -> &Arc<Settlement> {
+        &self.settlement
+    }
+
+    /// The lives known.
+    pub fn lives(&self) -> &crate::core::roster::Lives {
+        &self.lives
+    }
+
+    /// What is remembered of ended lives.
+    pub fn ended(&self) -> &Ended {
+        &self.ended
+    }
+}

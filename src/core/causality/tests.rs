@@ -1,0 +1,144 @@
+use super::*;
+use crate::core::testing::{dot, origin, write, write_after};
+use crate::core::wire::JoinRest;
+
+const LIMITS: BufferLimits = BufferLimits {
+    writes: 10,
+    bytes: 1 << 20,
+};
+
+fn state(n: u16) -> CausalState {
+    CausalState::new(origin(n), Domain::UNSHARDED, LIMITS)
+}
+
+fn batch(writes: Vec<Write>) -> Batch {
+    Batch {
+        from: writes[0].dot().origin,
+        domain: Domain::UNSHARDED,
+        writes,
+    }
+}
+
+fn put(state: &mut CausalState, metadata: &mut Metadata, wall_ms: u64) -> Write {
+    let key = Key::new("k").unwrap();
+    let write = state.write(key, Content::Tombstone, metadata.clone(), wall_ms);
+    metadata.observe(state.domain(), &write.version);
+    write
+}
+
+#[test]
+fn a_write_is_stamped_above_what_its_client_saw_whatever_the_wall_clock_says() {
+    let (mut ahead, mut behind) = (state(1), state(2));
+    let mut metadata = Metadata::default();
+    let first = put(&mut ahead, &mut metadata, 9_000);
+    behind.deliver(batch(vec![first.clone()])).unwrap();
+    let second = put(&mut behind, &mut metadata, 10);
+    assert!(second.version.stamp() > first.version.stamp());
+    assert_eq!(behind.unmet(&metadata), None);
+    assert!(ahead.unmet(&metadata).is_some());
+}
+
+#[test]
+fn an_early_write_waits_and_is_delivered_after_what_it_depends_on() {
+    let mut state = state(9);
+    let early = state.deliver(batch(vec![write_after(2, 1, &[dot(1, 1)])]));
+    assert_eq!((early.unwrap().parked, state.buffer().writes()), (1, 1));
+    let delivery = state.deliver(batch(vec![write(1, 1)])).unwrap();
+    let dots: Vec<Dot> = delivery.ready.iter().map(Write::dot).collect();
+    assert_eq!(dots, [dot(1, 1), dot(2, 1)]);
+    let again = state.deliver(batch(vec![write(1, 1)])).unwrap();
+    assert_eq!((again.duplicates, again.ready.len()), (1, 0));
+}
+
+#[test]
+fn a_gap_of_one_origin_holds_back_its_later_writes() {
+    let mut state = state(9);
+    let delivery = state.deliver(batch(vec![write(1, 2), write(1, 3)]));
+    assert_eq!(delivery.unwrap().parked, 2);
+    assert_eq!(state.covered().get(&origin(1)), 0);
+}
+
+#[test]
+fn a_join_covers_and_releases_what_waited_for_it() {
+    let mut state = state(9);
+    state.deliver(batch(vec![write(1, 3)])).unwrap();
+    let cut = Cut {
+        from: origin(2),
+        covered: Coverage::from_iter([(origin(1), 2)]),
+        time: HlcTime { ms: 77, count: 0 },
+        writes: vec![write(1, 2)],
+        rest: JoinRest::default(),
+    };
+    let dots: Vec<Dot> = state.join(cut).unwrap().iter().map(Write::dot).collect();
+    assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
+    assert_eq!(state.covered().get(&origin(1)), 3);
+    assert!(state.time().ms >= 77);
+}
+
+#[test]
+fn an_origin_never_heard_of_is_unmet_and_another_shards_is_not_checked() {
+    let state = state(9);
+    let mut metadata = Metadata::default();
+    let other_shard = Domain {
+        shard: crate::core::id::ShardId(3),
+        ..Domain::UNSHARDED
+    };
+    Arc::make_mut(&mut metadata.clocks).cover(other_shard, dot(1, 5));
+    assert_eq!(state.unmet(&metadata), None);
+    Arc::make_mut(&mut metadata.clocks).cover(Domain::UNSHARDED, dot(1, 1));
+    let unmet = state.unmet(&metadata).unwrap();
+    assert_eq!(unmet.iter().count(), 1);
+    assert_eq!(unmet.get(&Domain::UNSHARDED).unwrap().get(&origin(1)), 1);
+}
+
+#[test]
+fn a_group_of_a_shard_that_does_not_exist_is_not_handed_on_to_readers() {
+    let mut state = state(9);
+    let mut metadata = Metadata::default();
+    put(&mut state, &mut metadata, 5);
+    let nowhere = Domain {
+        shard: crate::core::id::ShardId(7),
+        ..Domain::UNSHARDED
+    };
+    Arc::make_mut(&mut metadata.clocks).cover(nowhere, dot(1, 5));
+    let write = put(&mut state, &mut metadata, 6);
+    assert_eq!(write.version.deps.get(&nowhere), None);
+    let own = write.version.deps.get(&Domain::UNSHARDED);
+    assert_eq!(own.map(|clock| clock.get(&origin(9))), Some(1));
+}
+
+#[test]
+fn a_superseded_life_is_refused_and_its_parked_writes_are_dropped() {
+    let mut state = state(9);
+    state.deliver(batch(vec![write(1, 2)])).unwrap();
+    let later = origin(1).incarnation.succeeding(0, 0);
+    state.learn_life(Origin {
+        incarnation: later,
+        ..origin(1)
+    });
+    assert_eq!(state.buffer().writes(), 0);
+    let refused = state.deliver(batch(vec![write(1, 1)]));
+    assert_eq!(refused, Err(Untaken::Superseded(later)));
+}
+
+#[test]
+fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
+    let mut state = state(1);
+    let mut metadata = Metadata::default();
+    put(&mut state, &mut metadata, 5);
+    let later = origin(1).incarnation.succeeding(0, 0);
+    state.learn_life(Origin {
+        incarnation: later,
+        ..origin(1)
+    });
+    assert_eq!(state.successor(origin(1)), Some(later));
+    let time = state.time();
+    let born = state.be_reborn(5, 3);
+    assert!(born.incarnation > later);
+    assert_eq!(state.successor(born), None);
+    assert_eq!(state.covered(), &Coverage::new());
+    assert!(state.unmet(&metadata).is_some(), "its own writes, too");
+    let first = put(&mut state, &mut Metadata::default(), 5);
+    assert_eq!((first.dot().origin, first.dot().counter), (born, 1));
+    assert!(first.version.time > time, "hybrid time goes on");
+}

@@ -1,0 +1,133 @@
+//! Up to which stamp this replica has everything: promises of origins that none of their later writes is stamped lower, adopted
+//! once all their earlier ones are covered.
+
+use std::collections::BTreeMap;
+
+use super::coverage::Coverage;
+use super::id::Origin;
+use super::roster::RosterEntry;
+use super::stamp::HlcTime;
+
+/// Promises of one domain's origins.
+#[derive(Debug, Clone, Default)]
+pub struct Promises {
+    /// What all is covered below.
+    adopted: BTreeMap<Origin, HlcTime>,
+    /// The oldest promise that is not adopted yet: it holds from this counter on. Later ones are not kept meanwhile.
+    given: BTreeMap<Origin, (u64, HlcTime)>,
+}
+
+impl Promises {
+    /// None was given.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An origin that has made `counter` writes promises to stamp all others above `time`.
+    pub fn give(&mut self, origin: Origin, counter: u64, time: HlcTime, covered: &Coverage) {
+        self.adopt(covered);
+        self.given.entry(origin).or_insert((counter, time));
+        self.adopt(covered);
+    }
+
+    /// Adopts what is covered by now.
+    pub fn adopt(&mut self, covered: &Coverage) {
+        let adopted = &mut self.adopted;
+        self.given.retain(|origin, (counter, time)| {
+            let reached = covered.get(origin) >= *counter;
+            if reached {
+                let known = adopted.entry(*origin).or_default();
+                *known = (*known).max(*time);
+            }
+            !reached
+        });
+    }
+
+    /// Takes over what a replica has adopted whose coverage was just merged.
+    pub fn merge(&mut self, adopted: &[(Origin, HlcTime)]) {
+        for (origin, time) in adopted {
+            let known = self.adopted.entry(*origin).or_default();
+            *known = (*known).max(*time);
+        }
+    }
+
+    /// Forgets the origins that have ended.
+    pub fn prune(&mut self, covered: &Coverage) {
+        self.adopted.retain(|origin, _| !covered.has_ended(origin));
+        self.given.retain(|origin, _| !covered.has_ended(origin));
+    }
+
+    /// All that was adopted, sorted by origin.
+    pub fn adopted(&self) -> Vec<(Origin, HlcTime)> {
+        self.adopted.iter().map(|(o, t)| (*o, *t)).collect()
+    }
+
+    /// The least promise over the present lives of all members that are not forgotten, and over all lives that are covered in
+    /// part and not over yet. This replica, `own`, knows what it has written itself.
+    pub fn frontier(
+        &self,
+        own: Origin,
+        roster: &[RosterEntry],
+        covered: &Coverage,
+    ) -> Option<HlcTime> {
+        let present = roster.iter().filter(|entry| !entry.forgotten);
+        let present = present.map(|entry| Origin {
+            address: entry.address,
+            incarnation: entry.life,
+        });
+        let others = present.chain(covered.clock().iter().map(|(origin, _)| origin));
+        let others = others.filter(|origin| *origin != own);
+        let promise = |origin: Origin| self.adopted.get(&origin).copied().unwrap_or_default();
+        others.map(promise).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::origin;
+
+    fn at(ms: u64) -> HlcTime {
+        HlcTime { ms, count: 0 }
+    }
+
+    fn roster(members: &[u16]) -> Vec<RosterEntry> {
+        let entry = |n: &u16| RosterEntry {
+            address: origin(*n).address,
+            life: origin(*n).incarnation,
+            forgotten: false,
+        };
+        members.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn a_promise_counts_once_what_came_before_it_is_covered() {
+        let mut promises = Promises::new();
+        let (mut covered, members) = (Coverage::new(), roster(&[1, 2]));
+        promises.give(origin(2), 3, at(50), &covered);
+        let frontier = |p: &Promises, c: &Coverage| p.frontier(origin(1), &members, c);
+        assert_eq!(frontier(&promises, &covered), Some(HlcTime::ZERO));
+        promises.give(origin(2), 4, at(60), &covered);
+        covered.raise(origin(2), 3);
+        promises.adopt(&covered);
+        assert_eq!(frontier(&promises, &covered), Some(at(50)));
+    }
+
+    #[test]
+    fn a_life_that_is_not_over_holds_the_frontier_back_though_it_has_a_successor() {
+        let mut promises = Promises::new();
+        let covered: Coverage = [(origin(2), 1), (origin(3), 1)].into_iter().collect();
+        promises.give(origin(2), 1, at(50), &covered);
+        let frontier = |p: &Promises, c: &Coverage| p.frontier(origin(1), &roster(&[1, 2]), c);
+        assert_eq!(frontier(&promises, &covered), Some(HlcTime::ZERO));
+        let mut ended = covered.clone();
+        ended.end(origin(3).address, origin(3).incarnation.next());
+        assert_eq!(frontier(&promises, &ended), Some(at(50)));
+    }
+
+    #[test]
+    fn who_is_alone_is_held_back_by_nobody() {
+        let frontier = Promises::new().frontier(origin(1), &roster(&[1]), &Coverage::new());
+        assert_eq!(frontier, None);
+    }
+}

@@ -1,0 +1,233 @@
+//! Judges what came of a run, once all is as one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::clients::{Named, key_name};
+use super::super::samples::{counted, samples};
+use super::{Run, Verdict};
+use crate::checker::{self, Absence, FinalState, Held, History};
+use crate::core::coverage::Coverage;
+use crate::core::id::{Dot, Key, Origin};
+use crate::core::metadata::Metadata;
+use crate::core::write::Content;
+use crate::messages::causality::{DigestReport, Operation, Outcome};
+
+/// Bytes of metadata as JSON that is no entry: its stamp, and the name of the one domain.
+const METADATA_BYTES: usize = 64;
+/// And of an entry, at most: a name such as `10.10.0.2:8090@1a2b3c4d5e6f7`, and a counter.
+const METADATA_ENTRY_BYTES: usize = 56;
+
+impl Run {
+    pub(super) async fn judge(mut self) -> Verdict {
+        let mut final_states = self.final_states().await;
+        let digest = self.cluster.digest(0).await;
+        let watched = self.watch.borrow().violations();
+        self.violations.extend(watched);
+        self.violations.extend(self.network.violations());
+        let answers = self.clients.borrow().violations();
+        self.violations.extend(answers);
+        let mut forgiven = BTreeSet::new();
+        if let Some(had) = digest {
+            forgiven = self.judge_losses(&had);
+            self.judge_metadata(&had.covered);
+        }
+        self.judge_metadata_size();
+        let mut operations = self.clients.borrow().operations().to_vec();
+        rename_deletes(&mut operations, &mut final_states);
+        let history = History {
+            operations,
+            final_states,
+            forgiven,
+        };
+        let report = checker::check(&history);
+        for violation in &report.violations {
+            self.violation(violation.kind.name(), violation.to_string());
+        }
+        Verdict {
+            counts: self.counts(),
+            network: self.network.tally(),
+            events: self.network.history(),
+            simulated_ms: self.now_ms(),
+            violations: self.violations,
+        }
+    }
+
+    async fn final_states(&self) -> Vec<FinalState> {
+        let keys: BTreeSet<u32> = self.plan.operations.iter().map(|o| o.what.key).collect();
+        let mut states = Vec::new();
+        for node in 0..self.cluster.addresses.len() {
+            let mut state = FinalState {
+                replica: format!("n{node}"),
+                held: BTreeMap::new(),
+            };
+            for key in &keys {
+                let name = key_name(*key);
+                if let Some(held) = self.held(node, &name).await {
+                    state.held.insert(name, held);
+                }
+            }
+            states.push(state);
+        }
+        states
+    }
+
+    async fn held(&self, node: usize, key: &str) -> Option<Held> {
+        let key = Key::new(key)?;
+        let gateway = self.cluster.gateway(node)?;
+        let read = gateway.request(Operation::Get { key }, Metadata::default(), None);
+        match read.await?.outcome {
+            Outcome::Found(seen) => match &seen.version.content {
+                Content::Value(value) => Some(Held::Value(value.json().to_owned())),
+                Content::Tombstone | Content::Ended { .. } => None,
+            },
+            Outcome::Absent(None) => Some(Held::Absent(Absence::Unnamed)),
+            Outcome::Absent(Some(seen)) => {
+                let by = seen.version.dot.to_string();
+                Some(Held::Absent(Absence::By(by)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Every acknowledged write is had by all, or was lost with the memory of all that had it; those are returned, and those
+    /// that a client was told to be lost. What a replica held that was born again it writes again under another name,
+    /// unless it was overwritten: that is for the checkers to judge, by values.
+    fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
+        let mut forgiven = BTreeSet::new();
+        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
+        let told: Vec<Named> = self.clients.borrow().named().to_vec();
+        let reborn = self
+            .counts()
+            .get("incarnations_renewed")
+            .is_some_and(|n| *n > 0);
+        let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
+        for (operation, dot) in acknowledged {
+            let told = told.iter().find(|named| named.told_lost(&dot));
+            if had.has(&dot) {
+                // A side of a cut that forgets the other one takes for lost what is there.
+                if let Some(told) = told.filter(|_| !self.plan.forgets()) {
+                    let told = told.operation;
+                    let text = format!("{told} was told that {dot} is lost, and all have it");
+                    self.violation("false alarm", text);
+                }
+                continue;
+            }
+            // What could not be told from a deleted value was given up, and is told to be lost from then on.
+            if told.is_some() || given_up || self.is_lost(&dot) {
+                forgiven.insert(operation);
+            }
+            if !reborn && !self.is_lost(&dot) {
+                let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
+                self.violation("lost write", text);
+            }
+        }
+        self.judge_silence(had, &told);
+        forgiven
+    }
+
+    /// Whoever names a write that is lost for ever is told so.
+    fn judge_silence(&mut self, had: &DigestReport, performed: &[Named]) {
+        let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
+        let mut in_silence = lost.filter_map(|(dot, lost_ms)| {
+            let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
+            let later = performed.iter().filter(|named| named.at_ms > *lost_ms);
+            let untold = later.filter(names).find(|named| !named.told_lost(dot));
+            untold.map(|named| (named.operation, *dot))
+        });
+        let first = in_silence.next();
+        if let Some((operation, dot)) = first {
+            let text = format!("{operation} named {dot}, which is lost, and was not told");
+            self.violation("lost in silence", text);
+        }
+    }
+
+    /// Every metadata ever given out can be met again, unless it names a lost write.
+    fn judge_metadata(&mut self, covered: &Coverage) {
+        let lacking: BTreeSet<(Origin, u64)> = {
+            let clients = self.clients.borrow();
+            let groups = clients.handed_out().flat_map(|m| {
+                let groups = m.clocks.iter().map(|(_, need)| covered.lacking(need));
+                groups.collect::<Vec<_>>()
+            });
+            groups
+                .flat_map(|lacking| lacking.iter().collect::<Vec<_>>())
+                .collect()
+        };
+        for (origin, counter) in lacking {
+            let dot = Dot { origin, counter };
+            if !self.is_lost(&dot) {
+                let text = format!("metadata names {dot}, which nobody has and nobody has lost");
+                self.violation("unmeetable metadata", text);
+            }
+        }
+    }
+
+    /// Metadata has one entry for each life that has written, and no more (design §3).
+    fn judge_metadata_size(&mut self) {
+        let renewed = self.counts().get("incarnations_renewed").copied();
+        let lives = self.cluster.lives() + renewed.unwrap_or_default();
+        let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
+            let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
+            let bytes = metadata.to_json().len();
+            let most = METADATA_BYTES + METADATA_ENTRY_BYTES * entries;
+            let fits = entries as u64 <= lives && bytes <= most;
+            (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
+        });
+        if let Some(text) = too_large {
+            self.violation("metadata too large", text);
+        }
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for text in self.cluster.metrics() {
+            for (name, value) in samples(&text) {
+                if let Some(name) = counted(name) {
+                    *counts.entry(name).or_default() += value;
+                }
+            }
+        }
+        let clients = self.clients.borrow();
+        let mut note = |name: &str, value: u64| counts.insert(name.to_owned(), value);
+        note("operations", clients.operations().len() as u64);
+        note("looks into nodes", self.watch.borrow().looked());
+        note("requests parked and done", clients.waited());
+        note(
+            "requests after reads in another shard",
+            clients.from_elsewhere(),
+        );
+        note(
+            "writes lost with their replicas' memory",
+            self.lost.len() as u64,
+        );
+        counts
+    }
+}
+
+/// A replica that is born again writes its deletes again, under names that no client was told: those become absence by whatever
+/// cause.
+fn rename_deletes(operations: &mut [checker::Operation], states: &mut [FinalState]) {
+    let named = |outcome: &checker::Outcome| match outcome {
+        checker::Outcome::Acknowledged { identity } => identity.clone(),
+        _ => None,
+    };
+    let told: BTreeSet<String> = operations
+        .iter()
+        .filter_map(|o| named(&o.outcome))
+        .collect();
+    let unnamed = |absence: &mut Absence| {
+        if matches!(absence, Absence::By(name) if !told.contains(name)) {
+            *absence = Absence::Unnamed;
+        }
+    };
+    for operation in operations {
+        if let checker::Outcome::Absent(absence) = &mut operation.outcome {
+            unnamed(absence);
+        }
+    }
+    for held in states.iter_mut().flat_map(|state| state.held.values_mut()) {
+        if let Held::Absent(absence) = held {
+            unnamed(absence);
+        }
+    }
+}
