@@ -119,12 +119,10 @@ impl Reports {
         })
     }
 
-    /// Whether nobody can hold any write of an ended life beyond what [`Reports::ended`] has found: nobody is forgotten, and
-    /// nobody else has versions set aside.
-    pub fn nobody_holds_more(&self, own: Address, roster: &[RosterEntry]) -> bool {
+    /// Whether all members that are not forgotten agree, and no other one has versions set aside.
+    pub fn nobody_has_aside(&self, own: Address, roster: &[RosterEntry]) -> bool {
         let reports = self.comparable(own, roster);
-        let nobody = reports.is_ok_and(|reports| first_aside(&reports).is_none());
-        nobody && !roster.iter().any(|entry| entry.forgotten)
+        reports.is_ok_and(|reports| first_aside(&reports).is_none())
     }
 
     /// Up to which stamp every member has every write of every life that goes on, `frontier` being this replica's own.

@@ -13,16 +13,15 @@
 mod ends;
 mod tails;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Millis;
 use super::agreement::Reports;
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
 use super::coverage::Coverage;
 use super::ended::{Ended, Settlement};
-use super::frontier::Promises;
+use super::frontier::{Held, Promises};
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
@@ -54,8 +53,8 @@ pub struct CausalState {
     wishes: Tails,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
-    /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
-    stable: VecDeque<(Millis, HlcTime)>,
+    /// What this replica says of its frontier.
+    frontier: Held,
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
@@ -86,6 +85,8 @@ pub enum Untaken {
     Superseded(Incarnation),
     /// Tombstones that could outrank one of its writes are gone already.
     Late,
+    /// One of its writes follows more of an ended life than was agreed on: the sender took no part in that.
+    Unagreed,
     /// It says that lives are over of which this replica has more than was agreed on, or that its own life is: the others have agreed
     /// without it, and it must be born again.
     LeftOut,
@@ -113,7 +114,7 @@ impl CausalState {
             given_up: Tails::new(),
             wishes: Tails::new(),
             collected: None,
-            stable: VecDeque::new(),
+            frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
             first_times: BTreeMap::new(),
         }
@@ -235,6 +236,9 @@ impl CausalState {
         }
         if batch.writes.iter().any(|write| self.is_late(write)) {
             return Err(Untaken::Late);
+        }
+        if batch.writes.iter().any(|write| self.is_unagreed(write)) {
+            return Err(Untaken::Unagreed);
         }
         if batch.writes.iter().any(|write| self.is_left_out(write)) {
             return Err(Untaken::LeftOut);

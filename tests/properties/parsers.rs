@@ -493,8 +493,8 @@ proptest! {
         replica.state.end_lives(5, false);
         replica.state.give_up(false);
         replica.state.may_reissue();
-        let frontier = replica.state.frontier();
-        let _ = replica.state.collect(9_000, frontier, &ENDS);
+        let frontier = replica.state.frontier(9_000, &ENDS);
+        let _ = replica.state.collect(frontier);
         replica.state.expire_ended(&ENDS);
         if replica.state.successor(replica.state.origin()).is_some() {
             replica.state.be_reborn(5, u64::MAX);

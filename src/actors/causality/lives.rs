@@ -59,7 +59,8 @@ impl Causality {
     pub(super) fn frontier(&mut self) -> HlcTime {
         // What was set aside may be a tombstone's victim: it has to be looked at before that goes.
         if self.serving.has_caught_up() && self.aside == 0 {
-            self.state.frontier()
+            let now = self.parts.uptime.now();
+            self.state.frontier(now, &self.parts.rules.ends)
         } else {
             HlcTime::ZERO
         }
@@ -90,10 +91,7 @@ impl Causality {
 
     fn collect(&mut self, wall_ms: u64) {
         let frontier = self.frontier();
-        let holder = self
-            .state
-            .collect(self.parts.uptime.now(), frontier, &self.parts.rules.ends)
-            .err();
+        let holder = self.state.collect(frontier).err();
         let upto = self.state.collected();
         if upto > self.collected {
             self.collected = upto;

@@ -59,7 +59,7 @@ impl Causality {
     fn heed_untaken(&mut self, untaken: Untaken) -> PushRefusal {
         match untaken {
             Untaken::Superseded(life) => PushRefusal::Superseded(life),
-            Untaken::Late => PushRefusal::Late,
+            Untaken::Late | Untaken::Unagreed => PushRefusal::Late,
             Untaken::LeftOut => {
                 self.be_reborn("the others have agreed on ends without this replica");
                 PushRefusal::NotServing
@@ -183,7 +183,7 @@ impl Causality {
             Unusable::LeftOut => {
                 self.be_reborn("the others have agreed on ends without this replica");
             }
-            Unusable::Ended | Unusable::Late => {}
+            Unusable::Ended | Unusable::Late | Unusable::Unagreed => {}
         }
         why.to_string()
     }

@@ -20,8 +20,8 @@ use crate::core::write::{Content, Version, Write};
 pub struct EndRules {
     /// Memory of ended lives.
     pub ended: EndedLimits,
-    /// How long all must have agreed on a stamp before tombstones up to it go, in milliseconds. So a replica whose clock is behind by
-    /// less loses nothing that it writes after an isolated restart.
+    /// How long a replica must have had everything up to a stamp before it says so, in milliseconds. Restarted in isolation, with
+    /// a clock set back by less, it stamps its writes above all that the others can have collected.
     pub margin_ms: u64,
 }
 
@@ -46,6 +46,9 @@ pub enum Unusable {
     /// It holds a write that tombstones might outrank which are gone here, and has not seen all that was seen here by then.
     #[error("it brings a write from before what was collected here")]
     Late,
+    /// It has more of an ended life than was agreed on: it took no part in that.
+    #[error("it has writes of an ended life that were not agreed on")]
+    Unagreed,
     /// This replica holds such a write itself, or has writes of an ended life beyond its agreed last counter: it took no part in what
     /// the others agreed on.
     #[error("this replica took no part in what was agreed there")]
@@ -122,7 +125,10 @@ impl CausalState {
     /// whether this replica has versions set aside.
     pub fn end_lives(&mut self, wall_ms: u64, aside: bool) -> Vec<Write> {
         let roster = self.lives.roster();
-        let gone = !aside && self.reports.nobody_holds_more(self.origin.address, &roster);
+        // Then nobody can hold any more of an ended life than all agree on.
+        let gone = !aside
+            && !self.lives.forgets_anybody()
+            && self.reports.nobody_has_aside(self.origin.address, &roster);
         let ended = self
             .reports
             .ended(self.origin.address, &roster, &self.covered);
@@ -244,6 +250,12 @@ impl CausalState {
         ends(&self.origin) || covered.any(|(o, counter)| ends(&o) && counter > agreed(&o))
     }
 
+    /// Whether a write follows more of an ended life than was agreed on: its maker took no part in that.
+    pub(super) fn is_unagreed(&self, write: &Write) -> bool {
+        let deps = write.version.deps.get(&self.domain);
+        deps.is_some_and(|deps| self.ended.first_exceeded(deps, &self.covered).is_some())
+    }
+
     /// To be called after floors were raised.
     fn resettle(&mut self) {
         let Self {
@@ -284,6 +296,13 @@ impl CausalState {
         let judged = collected.is_none_or(|collected| has_seen(&cut.covered, collected));
         if !judged && cut.writes.iter().any(|write| self.is_late(write)) {
             return Err(Unusable::Late);
+        }
+        if self
+            .ended
+            .first_exceeded(cut.covered.clock(), &self.covered)
+            .is_some()
+        {
+            return Err(Unusable::Unagreed);
         }
         let exceeded = cut
             .rest
@@ -364,12 +383,13 @@ impl CausalState {
         }
     }
 
-    /// This replica has every write of every life that goes on, up to this stamp.
-    pub fn frontier(&mut self) -> HlcTime {
+    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin.
+    pub fn frontier(&mut self, now: Millis, rules: &EndRules) -> HlcTime {
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
-        others.map_or(self.time, |others| others.min(self.time))
+        let reached = others.map_or(self.time, |others| others.min(self.time));
+        self.frontier.hold(now, reached, rules.margin_ms)
     }
 
     /// Up to where tombstones are gone, or must go now.
@@ -377,33 +397,18 @@ impl CausalState {
         self.collected.as_ref().map_or(HlcTime::ZERO, |c| c.time)
     }
 
-    /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
-    /// `frontier` is this replica's as its digests say it.
+    /// Raises the stamp up to which tombstones must go, as far as all members agree on it and there can be any. `frontier` is this
+    /// replica's, as its digests say it.
     ///
     /// # Errors
     /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(
-        &mut self,
-        now: Millis,
-        frontier: HlcTime,
-        rules: &EndRules,
-    ) -> Result<(), Holder> {
+    pub fn collect(&mut self, frontier: HlcTime) -> Result<(), Holder> {
         if self.newest_tombstone <= self.collected() {
-            self.stable.clear();
             return Ok(());
         }
         let (own, roster) = (self.origin.address, self.lives.roster());
         let stable = self.reports.stable(own, &roster, frontier)?;
-        if self.stable.back().is_none_or(|(_, last)| *last < stable) {
-            self.stable.push_back((now, stable));
-        }
-        let mut upto = HlcTime::ZERO;
-        while let Some((at, stable)) = self.stable.front()
-            && *at + rules.margin_ms <= now
-        {
-            upto = (*stable).min(self.newest_tombstone);
-            self.stable.pop_front();
-        }
+        let upto = stable.min(self.newest_tombstone);
         if upto > self.collected() {
             self.collected = Some(Collected {
                 time: upto,

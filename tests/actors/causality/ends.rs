@@ -144,9 +144,9 @@ async fn delete(stage: &Stage) -> HlcTime {
 /// A replica that is alone, and has collected a tombstone of its own.
 async fn has_collected() -> Stage {
     let stage = Stage::serving().await;
-    delete(&stage).await;
+    let deleted = delete(&stage).await;
     pass(MARGIN_MS + 2 * BEAT_MS).await;
-    assert_eq!(collected(&stage).len(), 1);
+    assert!(collected(&stage).last() >= Some(&deleted));
     stage
 }
 
@@ -431,11 +431,15 @@ fn tombstones_go_once_all_have_had_them_for_the_margin_and_not_before() {
         }
         // That all agree is seen at a heartbeat.
         pass(MARGIN_MS).await;
-        assert_eq!(collected(&stage), []);
+        assert!(collected(&stage).last() < Some(&deleted));
         pass(2 * BEAT_MS).await;
-        assert_eq!(collected(&stage), [deleted]);
+        assert_eq!(collected(&stage).last(), Some(&deleted));
         pass(5 * BEAT_MS).await;
-        assert_eq!(collected(&stage), [deleted], "once");
+        let times = collected(&stage)
+            .iter()
+            .filter(|upto| **upto == deleted)
+            .count();
+        assert_eq!(times, 1, "once");
     });
 }
 
@@ -480,14 +484,16 @@ fn tombstones_stay_while_this_replica_lacks_writes_of_a_life_that_goes_on() {
         let mut ahead = report(origin(2), clock(&[(2, 1), (9, 1)]));
         stage.hear(ahead.clone(), false).await;
         pass(2 * MARGIN_MS).await;
-        assert_eq!(collected(&stage), []);
+        assert!(collected(&stage).last() < Some(&deleted));
         let held_back = format!("held_back_by{{member=\"{}\"}} 1", address(9));
         assert!(stage.metrics.to_text().contains(&held_back));
-        stage.push(vec![write(2, 1, &[])]).await;
+        let mut first = write(2, 1, &[]);
+        Arc::make_mut(&mut first.version).time.ms = WALL_MS + 500;
+        stage.push(vec![first]).await;
         ahead.promise.ms += 1;
         stage.hear(ahead, false).await;
         pass(MARGIN_MS + 2 * BEAT_MS).await;
-        assert_eq!(collected(&stage), [deleted]);
+        assert_eq!(collected(&stage).last(), Some(&deleted));
     });
 }
 
