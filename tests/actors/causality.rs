@@ -172,7 +172,12 @@ impl Stage {
 
     async fn push(&self, writes: Vec<Write>) -> PushAnswer {
         let batch = batch(writes);
-        self.actor.ask(|reply| Deliver { batch, reply }).await
+        let deliver = |reply| Deliver {
+            batch,
+            removed: false,
+            reply,
+        };
+        self.actor.ask(deliver).await
     }
 
     /// A peer's digest comes in over a link that may be used for joins, or may not.

@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::agreement::Holder;
-use crate::core::id::Origin;
+use crate::core::id::{Incarnation, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::Status;
@@ -22,6 +22,12 @@ impl Causality {
     pub(super) fn learn_life(&mut self, seen: Origin) {
         self.state.learn_life(seen);
         self.gauge_buffer();
+        self.mind_own_life();
+    }
+
+    /// A peer says that the present life is over, and knows this one of its address, or a bound below later ones.
+    pub(super) fn be_outlived(&mut self, by: Incarnation) {
+        self.state.be_outlived(by);
         self.mind_own_life();
     }
 
@@ -193,11 +199,6 @@ impl Handler<Mail<OwnLifeSuperseded>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
-        let address = self.state.origin().address;
-        let incarnation = mail.open().incarnation;
-        self.learn_life(Origin {
-            address,
-            incarnation,
-        });
+        self.be_outlived(mail.open().incarnation);
     }
 }

@@ -105,7 +105,15 @@ impl CausalState {
     pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
         let below = self.covered.floor(&seen.address);
         let retired = (seen.incarnation < below).then_some(below);
-        self.lives.successor(&seen).max(retired)
+        let told = self.outlived.max(seen.incarnation);
+        let told = (seen == self.origin && told > seen.incarnation).then_some(told);
+        self.lives.successor(&seen).max(retired).max(told)
+    }
+
+    /// A peer says that this replica must take a life later than its own, above this one. Nobody need ever have lived that: so it
+    /// is not told to others as a life of this node.
+    pub fn be_outlived(&mut self, by: Incarnation) {
+        self.outlived = self.outlived.max(by);
     }
 
     /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
@@ -381,7 +389,7 @@ impl CausalState {
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
-        let known = known.max(self.covered.floor(&own));
+        let known = known.max(self.covered.floor(&own)).max(self.outlived);
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives.learn(self.origin);
         let born = Self {

@@ -142,3 +142,14 @@ fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
     assert_eq!((first.dot().origin, first.dot().counter), (born, 1));
     assert!(first.version.time > time, "hybrid time goes on");
 }
+
+#[test]
+fn a_life_that_nobody_has_lived_is_outlived_and_not_told_of() {
+    let mut state = state(1);
+    let told = origin(1).incarnation.next();
+    state.be_outlived(told);
+    assert_eq!(state.successor(origin(1)), Some(told));
+    assert_eq!(state.lives().roster()[0].life, origin(1).incarnation);
+    assert!(state.be_reborn(0, 0).incarnation > told);
+    assert_eq!(state.successor(state.origin()), None);
+}
