@@ -365,7 +365,11 @@ impl CausalState {
             });
         }
         if stable < self.newest_tombstone {
-            return Err(self.reports.holder(own, &roster, frontier));
+            let recent = HlcTime {
+                ms: self.time.ms.saturating_sub(rules.margin_ms),
+                count: 0,
+            };
+            return Err(self.reports.holder(own, &roster, frontier, recent));
         }
         Ok(())
     }
