@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
-pub use self::effect::{Effect, Event, ForgetReason};
+pub use self::effect::{Effect, Event, ForgetReason, NoRoom};
 pub use self::forgotten::{FORGET_MARKS_MAX, ForgetMark, ForgetMarks, Forgotten};
 use self::peer::{Peer, Standing};
 pub use self::removals::Removal;
@@ -122,6 +122,8 @@ pub struct Membership {
     forgotten: Forgotten,
     /// What has become of marks since events were last derived.
     forgettings: Vec<Event>,
+    /// When somebody was last found to be forgotten, or not to be.
+    forgot_at: Millis,
     /// Who of the forgotten was announced to last, in this turn through them.
     announced_last: Option<Address>,
     /// The lives that this process has lived, the present one last; the [`LIVES_KEPT`] latest.
@@ -159,6 +161,7 @@ impl Membership {
             marks: ForgetMarks::default(),
             forgotten: Forgotten::default(),
             forgettings: Vec::new(),
+            forgot_at: now,
             announced_last: None,
             lived: vec![identity.incarnation],
             own_claimed: identity.incarnation,
@@ -438,6 +441,9 @@ impl Membership {
         }
         for peer in self.peers.values_mut() {
             peer.pass(now);
+        }
+        if !self.forgettings.is_empty() {
+            self.forgot_at = now;
         }
         let mut effects = self.send();
         effects.extend(self.news());

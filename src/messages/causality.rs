@@ -329,6 +329,13 @@ pub struct StoreFilled {
     pub full: bool,
 }
 
+/// `Store` → `Causality`: there are as many tombstones as are kept for members that are down, or fewer again.
+#[derive(Debug, Clone, Copy)]
+pub struct TombstonesFilled {
+    /// Whether there are as many.
+    pub full: bool,
+}
+
 /// node → `Causality`: answer no more clients. After the answer all parked requests are answered
 /// and no write will be made.
 #[derive(Debug)]

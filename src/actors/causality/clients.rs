@@ -11,6 +11,7 @@ use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{
     ClientReply, ClientRequest, DeleteConfirmed, Operation, Outcome, Refusal, StoreFilled,
+    TombstonesFilled,
 };
 use crate::messages::mailbox::Mail;
 use crate::messages::store::{ApplyOwn, ProbeDelete, ReadKey};
@@ -229,5 +230,18 @@ impl Handler<Mail<StoreFilled>> for Causality {
             "below its limit again"
         };
         log::warn!("the store is {state}");
+    }
+}
+
+impl Handler<Mail<TombstonesFilled>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<TombstonesFilled>, _: &mut Context<Self>) {
+        self.tombstones_full = mail.open().full;
+        if self.tombstones_full {
+            log::warn!("as many tombstones as tombstones-max allows");
+        } else {
+            log::info!("fewer tombstones than tombstones-max allows again");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::messages::causality::{OwnLifeSuperseded, Reissue};
 use crate::messages::mailbox::Mail;
 use crate::messages::peers::Publish;
 use crate::messages::store::{ApplyWrites, Collect, KeepAside, SetAside, SettleAside};
-use crate::messages::view::IncarnationRenewed;
+use crate::messages::view::{ForgetLongestDown, IncarnationRenewed};
 use crate::metrics::as_gauge;
 
 impl Causality {
@@ -52,6 +52,7 @@ impl Causality {
         self.aside = 1;
         self.settling = false;
         self.collected = HlcTime::ZERO;
+        self.crowded_since = None;
         self.repair.ended();
         self.serving.start_again(self.parts.uptime.now());
         self.refuse_parked();
@@ -89,6 +90,7 @@ impl Causality {
         let remembered = as_gauge(self.state.ended().len());
         self.parts.metrics.lives_remembered.set(remembered);
         self.collect(wall_ms);
+        self.mind_crowd();
         self.settle_aside();
     }
 
@@ -122,6 +124,23 @@ impl Causality {
             gauge.with_label_values(&[&member(now)]).set(1);
         }
         self.holder = holder;
+    }
+
+    /// Has room made while there are too many tombstones and some member holds them back. Whom, if anybody, the view decides.
+    fn mind_crowd(&mut self) {
+        let now = self.parts.uptime.now();
+        let crowded = self.tombstones_full && self.holder.is_some();
+        self.parts
+            .metrics
+            .tombstones_crowded
+            .set(i64::from(crowded));
+        let since = crowded.then(|| self.crowded_since.unwrap_or(now));
+        self.crowded_since = since;
+        if let Some(since) = since {
+            let crowded_ms = now - since;
+            let make_room = &self.parts.edges.make_room;
+            make_room.tell(ForgetLongestDown { crowded_ms });
+        }
     }
 
     fn settle_aside(&mut self) {

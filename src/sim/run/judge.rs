@@ -104,11 +104,16 @@ impl Run {
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
             if had.has(&dot) {
-                // A side of a cut that forgets the other one takes for lost what is there.
-                if let Some(told) = told.filter(|_| !self.plan.forgets()) {
-                    let told = told.operation;
-                    let text = format!("{told} was told that {dot} is lost, and all have it");
-                    self.violation("false alarm", text);
+                // A side of a cut that forgets the other one takes for lost what is there, and says so to whoever asks it.
+                match told.map(|told| told.operation) {
+                    Some(_) if self.plan.forgets() => {
+                        forgiven.insert(operation);
+                    }
+                    Some(told) => {
+                        let text = format!("{told} was told that {dot} is lost, and all have it");
+                        self.violation("false alarm", text);
+                    }
+                    None => {}
                 }
                 continue;
             }
