@@ -115,7 +115,8 @@ pub struct CausalityParts {
 #[derive(Debug)]
 pub struct Causality {
     state: CausalState,
-    parking: ParkingLot<ClientRequest>,
+    /// Each with its deadline, which stays if it has to be parked again.
+    parking: ParkingLot<(ClientRequest, Millis)>,
     repair: Repair,
     next_session: u64,
     join_began: Millis,

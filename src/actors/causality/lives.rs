@@ -87,6 +87,7 @@ impl Causality {
         if told || self.state.covered().floors() != floors {
             self.release_parked();
         }
+        self.release_decided();
         let rules = self.parts.rules.ends;
         self.state.expire_ended(&rules);
         let remembered = as_gauge(self.state.ended().len());
