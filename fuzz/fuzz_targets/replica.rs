@@ -277,7 +277,7 @@ impl Replica {
         }
         self.state.give_up(aside);
         let frontier = if aside { HlcTime::ZERO } else { self.state.frontier(self.now, &ENDS) };
-        let _ = self.state.collect(frontier);
+        let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
         assert!(self.state.ended().len() <= ENDS.ended.finals);

@@ -42,6 +42,8 @@ pub struct CausalState {
     time: HlcTime,
     buffer: CausalBuffer,
     lives: Lives,
+    /// Somebody has said that this replica's life is over; the next one must be later than this.
+    outlived: Incarnation,
     reports: Reports,
     promises: Promises,
     ended: Ended,
@@ -102,6 +104,7 @@ impl CausalState {
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
             lives: Lives::new(origin),
+            outlived: Incarnation::UNKNOWN,
             reports: Reports::new(),
             promises: Promises::new(),
             ended: Ended::new(),

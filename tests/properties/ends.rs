@@ -371,7 +371,7 @@ impl World {
         let node = &mut self.nodes[at];
         node.state.give_up(aside);
         let frontier = node.frontier(now_ms);
-        let _ = node.state.collect(frontier);
+        let _ = node.state.collect(frontier, &ENDS);
         node.store.collect(node.state.collected());
         if !node.state.may_reissue() {
             return;

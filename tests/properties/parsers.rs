@@ -494,7 +494,7 @@ proptest! {
         replica.state.give_up(false);
         replica.state.may_reissue();
         let frontier = replica.state.frontier(9_000, &ENDS);
-        let _ = replica.state.collect(frontier);
+        let _ = replica.state.collect(frontier, &ENDS);
         replica.state.expire_ended(&ENDS);
         if replica.state.successor(replica.state.origin()).is_some() {
             replica.state.be_reborn(5, u64::MAX);

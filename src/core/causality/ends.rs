@@ -118,7 +118,15 @@ impl CausalState {
     pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
         let below = self.covered.floor(&seen.address);
         let retired = (seen.incarnation < below).then_some(below);
-        self.lives.successor(&seen).max(retired)
+        let told = self.outlived.max(seen.incarnation);
+        let told = (seen == self.origin && told > seen.incarnation).then_some(told);
+        self.lives.successor(&seen).max(retired).max(told)
+    }
+
+    /// A peer says that this replica must take a life later than its own, above this one. Nobody need ever have lived that: so it
+    /// is not told to others as a life of this node.
+    pub fn be_outlived(&mut self, by: Incarnation) {
+        self.outlived = self.outlived.max(by);
     }
 
     /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them. `aside` says
@@ -401,8 +409,9 @@ impl CausalState {
     /// replica's, as its digests say it.
     ///
     /// # Errors
-    /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(&mut self, frontier: HlcTime) -> Result<(), Holder> {
+    /// Who holds the stamp back, if there are tombstones that it is too small for and it is further behind than it always is, being said after
+    /// the margin.
+    pub fn collect(&mut self, frontier: HlcTime, rules: &EndRules) -> Result<(), Holder> {
         if self.newest_tombstone <= self.collected() {
             return Ok(());
         }
@@ -415,8 +424,13 @@ impl CausalState {
                 covered: self.covered.clone(),
             });
         }
-        if stable < self.newest_tombstone {
-            return Err(self.reports.holder(own, &roster, frontier));
+        let ago = |margins| HlcTime {
+            ms: self.time.ms.saturating_sub(margins * rules.margin_ms),
+            count: 0,
+        };
+        if stable < self.newest_tombstone && stable < ago(2) {
+            let recent = ago(1);
+            return Err(self.reports.holder(own, &roster, frontier, recent));
         }
         Ok(())
     }
@@ -440,7 +454,7 @@ impl CausalState {
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
-        let known = known.max(self.covered.floor(&own));
+        let known = known.max(self.covered.floor(&own)).max(self.outlived);
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives.learn(self.origin);
         let born = Self {

@@ -143,6 +143,17 @@ fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
     assert!(first.version.time > time, "hybrid time goes on");
 }
 
+#[test]
+fn a_life_that_nobody_has_lived_is_outlived_and_not_told_of() {
+    let mut state = state(1);
+    let told = origin(1).incarnation.next();
+    state.be_outlived(told);
+    assert_eq!(state.successor(origin(1)), Some(told));
+    assert_eq!(state.lives().roster()[0].life, origin(1).incarnation);
+    assert!(state.be_reborn(0, 0).incarnation > told);
+    assert_eq!(state.successor(state.origin()), None);
+}
+
 const ENDS: EndRules = EndRules {
     ended: crate::core::ended::EndedLimits {
         finals: 10,
@@ -184,7 +195,7 @@ fn who_restarts_alone_with_its_clock_set_back_by_less_than_the_margin_writes_not
         let (of_one, of_two) = (report(&mut one, now), report(&mut two, now));
         one.heed(&of_two, u64::MAX);
         two.heed(&of_one, u64::MAX);
-        let _ = one.collect(of_one.frontier);
+        let _ = one.collect(of_one.frontier, &ENDS);
     }
     let set_back = now - (ENDS.margin_ms - 100);
     let alone = put(&mut state(2), &mut Metadata::default(), set_back);

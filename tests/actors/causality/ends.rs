@@ -13,6 +13,7 @@ use causet::core::wire::{Digest, JoinAnswer, JoinRefusal, PushAnswer, PushRefusa
 use causet::core::write::{Content, Write};
 use causet::messages::causality::{
     Answer, ClientReply, DeleteConfirmed, Operation, Outcome, ReadJoin, Refusal, Seen,
+    TombstonesFilled,
 };
 use causet::messages::store::ReadDifference;
 use causet::messages::view::ViewChanged;
@@ -57,7 +58,7 @@ fn roster(lives: &[Origin]) -> Vec<RosterEntry> {
 /// What a member reports that has this, and knows the same lives.
 fn report(from: Origin, covered: Clock) -> Digest {
     let far = HlcTime {
-        ms: WALL_MS + 1_000,
+        ms: WALL_MS + 5_000,
         count: 0,
     };
     Digest {
@@ -470,6 +471,34 @@ fn tombstones_stay_while_a_member_is_silent_or_behind_or_knows_of_other_lives_an
             assert!(gone(&stage), "{differs:?}");
             assert!(!stage.metrics.to_text().contains("held_back_by{"));
         }
+    });
+}
+
+#[test]
+fn room_is_asked_for_while_there_are_too_many_tombstones_and_somebody_holds_them_back() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        stage.actor.tell(members(&lives(), &[]));
+        let asked = |stage: &Stage| std::mem::take(&mut *stage.make_room.borrow_mut());
+        let full = |full| stage.actor.tell(TombstonesFilled { full });
+        full(true);
+        pass(4 * BEAT_MS).await;
+        assert_eq!(asked(&stage).len(), 0, "nothing is held back");
+        delete(&stage).await;
+        pass(4 * BEAT_MS).await;
+        let times: Vec<u64> = asked(&stage).iter().map(|ask| ask.crowded_ms).collect();
+        assert_eq!(times, [0, BEAT_MS, 2 * BEAT_MS, 3 * BEAT_MS]);
+        assert_eq!(stage.metrics.tombstones_crowded.get(), 1);
+        // A delete is a write as ever, whatever waits.
+        delete(&stage).await;
+        full(false);
+        asked(&stage);
+        pass(4 * BEAT_MS).await;
+        assert_eq!(asked(&stage).len(), 0);
+        assert_eq!(stage.metrics.tombstones_crowded.get(), 0);
+        full(true);
+        pass(BEAT_MS).await;
+        assert_eq!(asked(&stage)[0].crowded_ms, 0, "counted anew");
     });
 }
 
