@@ -19,7 +19,7 @@ pub struct Reports(BTreeMap<Address, Digest>);
 /// Who keeps all from agreeing, and on what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// It has not reported in its present life, or with another roster.
+    /// It has not reported for a while, or not in its present life, or with another roster.
     Silent(Address),
     /// It does not have everything yet.
     Behind(Address),
@@ -108,15 +108,29 @@ impl Reports {
         Ok(frontiers.fold(frontier, HlcTime::min))
     }
 
-    /// Who holds the stable stamp back.
-    pub fn holder(&self, own: Address, roster: &[RosterEntry], frontier: HlcTime) -> Holder {
-        match self.comparable(own, roster) {
-            Err(silent) => silent,
-            Ok(reports) => {
-                let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
-                let behind = last.filter(|r| r.frontier < frontier);
-                Holder::Behind(behind.map_or(own, |r| r.from.address))
-            }
+    /// Who holds the stable stamp back. Nobody's frontier goes beyond what a member has promised that is heard of no more, so all
+    /// fall behind with that one, some of them a little further: it is to be named if most of the delay until `now` is its silence.
+    pub fn holder(
+        &self,
+        own: Address,
+        roster: &[RosterEntry],
+        frontier: HlcTime,
+        now: HlcTime,
+    ) -> Holder {
+        let reports = match self.comparable(own, roster) {
+            Ok(reports) => reports,
+            Err(silent) => return silent,
+        };
+        let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
+        let behind = last.filter(|r| r.frontier < frontier);
+        let stable = behind.map_or(frontier, |r| r.frontier);
+        let quiet = reports.iter().min_by_key(|r| (r.promise, r.from.address));
+        let explains = |promise: HlcTime| {
+            now.ms.saturating_sub(promise.ms) >= promise.ms.saturating_sub(stable.ms)
+        };
+        match quiet.filter(|r| explains(r.promise)) {
+            Some(quiet) => Holder::Silent(quiet.from.address),
+            None => Holder::Behind(behind.map_or(own, |r| r.from.address)),
         }
     }
 }
@@ -228,8 +242,24 @@ mod tests {
         assert_eq!(reports.stable(own, &roster(), at(8)), Ok(at(7)));
         assert_eq!(reports.stable(own, &roster(), at(5)), Ok(at(5)));
         let behind = Holder::Behind(origin(2).address);
-        assert_eq!(reports.holder(own, &roster(), at(8)), behind);
-        assert_eq!(reports.holder(own, &roster(), at(5)), Holder::Behind(own));
+        let now = at(1_100);
+        assert_eq!(reports.holder(own, &roster(), at(8), now), behind);
+        let own_fault = Holder::Behind(own);
+        assert_eq!(reports.holder(own, &roster(), at(5), now), own_fault);
+    }
+
+    /// A member that is cut off took its last promise with it; the others' frontiers end there, its own may be larger.
+    #[test]
+    fn a_member_that_is_heard_of_no_more_is_named_and_not_those_who_fall_behind_with_it() {
+        let at = |ms| HlcTime { ms, count: 0 };
+        let (mut live, mut cut) = (report(1, &[], 5_000), report(2, &[], 5_040));
+        (live.promise, cut.promise) = (at(9_000), at(5_050));
+        let reports = reports(&[live, cut]);
+        let silent = Holder::Silent(origin(3).address);
+        for frontier in [4_990, 5_010] {
+            let held = reports.holder(origin(1).address, &roster(), at(frontier), at(9_100));
+            assert_eq!(held, silent);
+        }
     }
 
     #[test]

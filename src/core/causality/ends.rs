@@ -357,7 +357,7 @@ impl CausalState {
             });
         }
         if stable < self.newest_tombstone {
-            return Err(self.reports.holder(own, &roster, frontier));
+            return Err(self.reports.holder(own, &roster, frontier, self.time));
         }
         Ok(())
     }
