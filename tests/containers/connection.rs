@@ -31,57 +31,29 @@ impl Connection {
 
     /// One request, and its answer.
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Answer {
-        let body = body.to_string();
-        self.ask_all(&[(method, path, body.as_str())])
-            .pop()
-            .expect("an answer for the request")
-    }
-
-    /// Sends all requests without a pause, then reads the answers, in the same order.
-    pub(crate) fn ask_all(&mut self, requests: &[(&str, &str, &str)]) -> Vec<Answer> {
-        let text = requests.iter().map(request).collect::<String>();
-        self.0
-            .get_mut()
-            .write_all(text.as_bytes())
-            .expect("the requests are taken");
-        let mut answers = Vec::with_capacity(requests.len());
-        for _ in requests {
-            let Some(answer) = self.answer() else {
-                panic!(
-                    "the connection ended after {} of {} answers, the last one {:?}",
-                    answers.len(),
-                    requests.len(),
-                    answers.last()
-                );
-            };
-            answers.push(answer);
-        }
-        answers
-    }
-
-    /// `None` where the connection has ended.
-    fn answer(&mut self) -> Option<Answer> {
+        let request = request(method, path, &body.to_string());
+        let stream = self.0.get_mut();
+        stream
+            .write_all(request.as_bytes())
+            .expect("the request is taken");
         let status = self.line();
-        if status.is_empty() {
-            return None;
-        }
+        assert!(
+            !status.is_empty(),
+            "the connection ended at {method} {path}"
+        );
         let status = status.split(' ').nth(1).and_then(|code| code.parse().ok());
         let mut length = 0;
-        loop {
-            let line = self.line();
-            let Some((name, value)) = line.split_once(':') else {
-                break;
-            };
+        while let Some((name, value)) = self.line().split_once(':') {
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().expect("a length");
             }
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).expect("the whole body");
-        Some(Answer {
+        Answer {
             status: status.expect("a status line"),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-        })
+        }
     }
 
     /// The next line of the head, without its end.
@@ -92,7 +64,7 @@ impl Connection {
     }
 }
 
-fn request(&(method, path, body): &(&str, &str, &str)) -> String {
+fn request(method: &str, path: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{method} {path} HTTP/1.1\r\nHost: replica\r\nContent-Type: application/json\r\n\
