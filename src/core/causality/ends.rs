@@ -292,6 +292,8 @@ impl CausalState {
             .filter(|(origin, _)| *origin != own);
         self.promises.merge(&others.collect::<Vec<_>>());
         self.promises.adopt(&self.covered);
+        // The answerer may not know yet which of these are over.
+        self.promises.prune(&self.covered);
         self.newest_tombstone = self.newest_tombstone.max(rest.newest_tombstone);
         if rest.collected.as_ref().map(|c| c.time) > self.collected.as_ref().map(|c| c.time) {
             self.collected = rest.collected;
@@ -339,7 +341,8 @@ impl CausalState {
             return Ok(());
         }
         let (own, roster, frontier) = (self.origin.address, self.lives.roster(), self.frontier());
-        let stable = self.reports.stable(own, &roster, frontier)?;
+        let have = (&self.covered, frontier);
+        let stable = self.reports.stable(own, &roster, have)?;
         if self.stable.back().is_none_or(|(_, last)| *last < stable) {
             self.stable.push_back((now, stable));
         }
