@@ -135,6 +135,16 @@ impl Settlement {
         }
     }
 
+    /// The floors.
+    pub fn floors(&self) -> &Coverage {
+        &self.covered
+    }
+
+    /// What is remembered of the lives below them.
+    pub fn ended(&self) -> &Ended {
+        &self.ended
+    }
+
     /// Whether it was made with the floors that this coverage has.
     pub fn has_floors_of(&self, covered: &Coverage) -> bool {
         self.covered.floors() == covered.floors()
