@@ -178,6 +178,8 @@ impl Causality {
             roster: self.state.lives().roster(),
             bootstrapped: self.serving.has_caught_up(),
             frontier: self.frontier(),
+            aside: self.aside > 0,
+            given_up: self.state.given_up().clone(),
         }
     }
 

@@ -258,6 +258,7 @@ impl Handler<Mail<SettleAside>> for Store {
             by,
             writes: settled.reissue,
             aside: self.aside.len(),
+            given_up: present.given_up,
         });
     }
 }

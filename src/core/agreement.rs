@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::id::{Address, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
+use super::tail::Tails;
 use super::wire::Digest;
 
 /// The last digests of the other members.
@@ -23,6 +24,13 @@ pub enum Holder {
     Silent(Address),
     /// It does not have everything yet.
     Behind(Address),
+}
+
+/// That all members know the same lives and have given up the same, and that this replica has all that they had written by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accord {
+    /// Of the other members that have versions set aside, the first.
+    pub first_aside: Option<Address>,
 }
 
 impl Reports {
@@ -93,6 +101,32 @@ impl Reports {
         ends.filter(agreed).collect()
     }
 
+    /// Whether all other members know this roster and have given up the same, and what they had written by then is `covered`.
+    pub fn accord(
+        &self,
+        own: Address,
+        roster: &[RosterEntry],
+        given_up: &Tails,
+        covered: &Coverage,
+    ) -> Option<Accord> {
+        let reports = self.comparable(own, roster).ok()?;
+        let agrees = |report: &&Digest| {
+            let written = report.covered.get(&report.from);
+            report.given_up == *given_up && written <= covered.get(&report.from)
+        };
+        reports.iter().all(agrees).then(|| Accord {
+            first_aside: first_aside(&reports),
+        })
+    }
+
+    /// Whether nobody can hold any write of an ended life beyond what [`Reports::ended`] has found: nobody is forgotten, and
+    /// nobody else has versions set aside.
+    pub fn nobody_holds_more(&self, own: Address, roster: &[RosterEntry]) -> bool {
+        let reports = self.comparable(own, roster);
+        let nobody = reports.is_ok_and(|reports| first_aside(&reports).is_none());
+        nobody && !roster.iter().any(|entry| entry.forgotten)
+    }
+
     /// Up to which stamp every member has every write, `frontier` being this replica's own, and `covered` what it has.
     ///
     /// # Errors
@@ -125,6 +159,11 @@ impl Reports {
             }
         }
     }
+}
+
+fn first_aside(reports: &[&Digest]) -> Option<Address> {
+    let aside = reports.iter().filter(|report| report.aside);
+    aside.map(|report| report.from.address).min()
 }
 
 /// What is covered of the lives of an address below one.
@@ -186,6 +225,8 @@ mod tests {
             roster: roster(),
             bootstrapped: true,
             frontier: at(frontier),
+            aside: false,
+            given_up: Tails::new(),
         }
     }
 

@@ -11,6 +11,7 @@
 //! [`ends`]. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
 mod ends;
+mod tails;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
 use super::stamp::HlcTime;
+use super::tail::Tails;
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 
@@ -46,6 +48,10 @@ pub struct CausalState {
     ended: Ended,
     /// Of `covered` and `ended`, for answers.
     settlement: Arc<Settlement>,
+    /// What this replica will not write again, and nobody else who has heard of it.
+    given_up: Tails,
+    /// What clients have asked about, to be given up.
+    wishes: Tails,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
     /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
@@ -104,6 +110,8 @@ impl CausalState {
                 &Coverage::new(),
                 &Ended::new(),
             )),
+            given_up: Tails::new(),
+            wishes: Tails::new(),
             collected: None,
             stable: VecDeque::new(),
             newest_tombstone: HlcTime::ZERO,
@@ -111,12 +119,17 @@ impl CausalState {
         }
     }
 
-    /// What of `metadata` this replica has not seen, `None` if it has seen all. Groups of other
+    /// What of `metadata` this replica has not seen, `None` if it has seen all. What was lost with an ended life counts as not seen
+    /// until all have given it up. Groups of other
     /// shards under the same map are not its to check; groups of a map that it does not know cannot be met.
     pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
         let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
-                self.covered.lacking(need)
+                let mut missing = self.covered.lacking(need);
+                for (origin, counter) in self.undecided(need).iter() {
+                    missing.raise(origin, counter);
+                }
+                missing
             } else if domain.map == self.domain.map {
                 Clock::new()
             } else {
@@ -147,7 +160,13 @@ impl CausalState {
         mut metadata: Metadata,
         wall_ms: u64,
     ) -> Write {
-        debug_assert!(self.unmet(&metadata).is_none(), "checked before");
+        debug_assert!(
+            metadata
+                .clocks
+                .get(&self.domain)
+                .is_none_or(|need| !self.covered.lacks_any(need)),
+            "checked before"
+        );
         self.settlement.settle(&mut metadata);
         let time = self.time.tick(metadata.time, wall_ms);
         let deps = self.existing(&metadata.clocks);

@@ -26,6 +26,7 @@ pub mod serving;
 pub mod stamp;
 pub mod store;
 pub mod swim;
+pub mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

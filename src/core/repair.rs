@@ -163,6 +163,8 @@ mod tests {
             admits: true,
             bootstrapped: true,
             frontier: HlcTime::ZERO,
+            aside: false,
+            given_up: crate::core::tail::Tails::new(),
         }
     }
 

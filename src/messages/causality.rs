@@ -9,7 +9,9 @@ use crate::core::ended::{Ended, Lost, Settlement};
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
+use crate::core::tail::Tails;
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
 };
@@ -34,6 +36,7 @@ pub struct ClientRequest {
 pub struct ClientReply {
     to: Reply<Answer>,
     settlement: Arc<Settlement>,
+    at: HlcTime,
 }
 
 /// What a client is answered by.
@@ -43,26 +46,32 @@ pub struct Answer {
     pub outcome: Outcome,
     /// What the replica knew of ended lives when it admitted the request.
     pub settlement: Arc<Settlement>,
+    /// Hybrid time then: if anything is lost, all that was written in its place.
+    pub at: HlcTime,
 }
 
 impl ClientReply {
     /// A reply to whoever has the other end.
     pub fn new(to: Reply<Answer>) -> Self {
-        let settlement = Arc::default();
-        Self { to, settlement }
+        Self {
+            to,
+            settlement: Arc::default(),
+            at: HlcTime::ZERO,
+        }
     }
 
-    /// The request was admitted by a replica that knows this of ended lives.
-    pub fn settle_by(&mut self, settlement: Arc<Settlement>) {
+    /// The request was admitted by a replica that knows this of ended lives, at this hybrid time.
+    pub fn settle_by(&mut self, settlement: Arc<Settlement>, at: HlcTime) {
         self.settlement = settlement;
+        self.at = at;
     }
 
     /// Answers. A client that has gone misses its answer, not its write.
     pub fn send(self, outcome: Outcome) {
-        let settlement = self.settlement;
         let _ = self.to.send(Answer {
             outcome,
-            settlement,
+            settlement: self.settlement,
+            at: self.at,
         });
     }
 
@@ -75,19 +84,23 @@ impl ClientReply {
 impl Answer {
     /// That of nobody who knows of ended lives.
     pub fn of(outcome: Outcome) -> Self {
-        let settlement = Arc::default();
         Self {
             outcome,
-            settlement,
+            settlement: Arc::default(),
+            at: HlcTime::ZERO,
         }
     }
 
-    /// The metadata that the client gets for the one that it `sent`, and what that names and is lost for ever.
+    /// The metadata that the client gets for the one that it `sent`, and what that names and is lost for ever. Who is told so
+    /// writes above all that was written again of what the lost writes belong to.
     #[must_use]
     pub fn metadata(&self, sent: Metadata) -> (Metadata, Lost) {
         let mut metadata = self.outcome.metadata(sent);
         let lost = self.settlement.lost(&metadata);
         self.settlement.settle(&mut metadata);
+        if !lost.is_empty() {
+            metadata.time = metadata.time.max(self.at);
+        }
         (metadata, lost)
     }
 }
@@ -315,6 +328,8 @@ pub struct Reissue {
     pub writes: Vec<Write>,
     /// How many versions are still set aside.
     pub aside: usize,
+    /// What had been given up when that was decided.
+    pub given_up: Tails,
 }
 
 /// `Store` → `Causality`: the store has gone over its byte limit, or is below it again.

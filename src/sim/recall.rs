@@ -3,6 +3,9 @@
 //! it says of itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::clients::key_name;
 use super::cluster::Cluster;
@@ -32,6 +35,9 @@ pub(super) struct Known<'a> {
 
 type Wrong = (&'static str, String);
 
+/// Within this every node answers who names what is lost: all members have to give it up first, which takes a few heartbeats.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
 /// What is wrong with nodes that agree.
 pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
     let mut reports = Vec::new();
@@ -40,6 +46,7 @@ pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
     }
     let present: Vec<Origin> = reports.iter().map(|report| report.origin).collect();
     let mut wrong = BTreeMap::new();
+    wait_until_given_up(known, &present).await;
     for (node, report) in reports.iter().enumerate() {
         let asked = Asked {
             known,
@@ -57,6 +64,48 @@ pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
         text,
     };
     wrong.into_iter().map(named).collect()
+}
+
+/// Waits until every node answers whoever names anything that was given to a client, as long as it may take.
+async fn wait_until_given_up(known: &Known<'_>, present: &[Origin]) {
+    let began = Instant::now();
+    for node in 0..known.cluster.addresses.len() {
+        for metadata in &known.held {
+            while began.elapsed() < GIVEN_UP {
+                let answer = ask(known.cluster, node, Operation::Check, metadata).await;
+                match answer.map(|answer| answer.outcome) {
+                    Some(Outcome::Refused(why)) if !is_from_the_future(&why, present) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
+async fn ask(
+    cluster: &Cluster,
+    node: usize,
+    operation: Operation,
+    metadata: &Metadata,
+) -> Option<Answer> {
+    let gateway = cluster.gateway(node)?;
+    gateway.request(operation, metadata.clone(), None).await
+}
+
+/// Whether all that is missing was written by lives later than their nodes' present ones: their clocks were set back since, and
+/// nobody has kept any trace of those lives. What nobody has ever heard of is waited for.
+fn is_from_the_future(refusal: &Refusal, present: &[Origin]) -> bool {
+    let Refusal::Unmet { missing } = refusal else {
+        return false;
+    };
+    let later = |origin: &Origin| {
+        let mut present = present.iter();
+        present.any(|p| p.address == origin.address && p.incarnation < origin.incarnation)
+    };
+    let mut origins = missing.iter().flat_map(|(_, clock)| clock.iter());
+    origins.all(|(origin, _)| later(&origin))
 }
 
 /// One node, and the present lives of all.
@@ -89,8 +138,7 @@ impl Asked<'_> {
     }
 
     async fn ask(&self, operation: Operation, metadata: &Metadata) -> Option<Answer> {
-        let gateway = self.known.cluster.gateway(self.node)?;
-        gateway.request(operation, metadata.clone(), None).await
+        ask(self.known.cluster, self.node, operation, metadata).await
     }
 
     /// What the node says to others of itself: its digest, and what goes with a join.
@@ -122,7 +170,7 @@ impl Asked<'_> {
     fn judge_answer(&self, answer: &Answer, sent: &Metadata) -> Result<(), Wrong> {
         let (node, json) = (self.node, sent.to_json());
         if let Outcome::Refused(refusal) = &answer.outcome {
-            if self.is_from_the_future(refusal) {
+            if is_from_the_future(refusal, self.present) {
                 return Ok(());
             }
             let text = format!("n{node} refused {json} at rest: {refusal:?}");
@@ -143,20 +191,6 @@ impl Asked<'_> {
             })?;
         }
         Ok(())
-    }
-
-    /// Whether all that is missing was written by lives later than their nodes' present ones: their clocks were set back since, and
-    /// nobody has kept any trace of those lives. What nobody has ever heard of is waited for.
-    fn is_from_the_future(&self, refusal: &Refusal) -> bool {
-        let Refusal::Unmet { missing } = refusal else {
-            return false;
-        };
-        let later = |origin: &Origin| {
-            let mut present = self.present.iter();
-            present.any(|p| p.address == origin.address && p.incarnation < origin.incarnation)
-        };
-        let mut origins = missing.iter().flat_map(|(_, clock)| clock.iter());
-        origins.all(|(origin, _)| later(&origin))
     }
 
     /// What goes beyond the last counter that all had is lost, and nothing else.

@@ -30,6 +30,9 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 /// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
+/// Versions that a replica has set aside, which it may write again.
+const ASIDE: &str = "causet_writes_set_aside";
+
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
@@ -266,13 +269,18 @@ impl Run {
         let others = others.filter(|(other, _)| *other != node);
         let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
         let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
-        for (origin, counter) in self.clients.borrow().named_dots() {
+        let named = self.clients.borrow();
+        for (origin, counter) in named.named_dots().chain(mine.ended.counters()) {
             let last = known.entry(origin).or_default();
             *last = counter.max(*last);
         }
+        drop(named);
         let dots = |(origin, last)| (1..=last).map(move |counter| Dot { origin, counter });
         let known = known.into_iter().flat_map(dots);
-        let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
+        // What is aside is in no digest.
+        let aside = self.has_aside(node);
+        let mine_has = |dot: &Dot| mine.has(dot) || aside;
+        let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
         let now_ms = self.now_ms();
         let lost: Vec<Dot> = known.filter(only_here).collect();
         for dot in lost {
@@ -280,6 +288,12 @@ impl Run {
         }
         self.crashed
             .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    fn has_aside(&self, node: usize) -> bool {
+        let text = self.cluster.gateway(node).map(|it| it.metrics_text());
+        let aside = |(name, value): (&str, u64)| family(name) == ASIDE && value > 0;
+        text.is_some_and(|text| samples(&text).any(aside))
     }
 
     /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
@@ -387,6 +401,7 @@ impl Run {
             ("causet_parked_requests", 0),
             ("causet_causal_buffer_writes", 0),
             ("causet_outbox_writes", 0),
+            (ASIDE, 0),
             ("causet_link_state", 2),
         ];
         let texts = self.cluster.metrics();

@@ -125,12 +125,16 @@ impl Node {
             || self.state.ended().counter(&dot.origin) >= Some(dot.counter)
     }
 
-    fn digest(&mut self, wall_ms: u64) -> Digest {
-        let frontier = if self.bootstrapped {
+    fn frontier(&mut self) -> HlcTime {
+        if self.bootstrapped && self.aside.is_empty() {
             self.state.frontier()
         } else {
             HlcTime::ZERO
-        };
+        }
+    }
+
+    fn digest(&mut self, wall_ms: u64) -> Digest {
+        let frontier = self.frontier();
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
@@ -142,6 +146,8 @@ impl Node {
             bootstrapped: self.bootstrapped,
             roster: self.state.lives().roster(),
             frontier,
+            aside: !self.aside.is_empty(),
+            given_up: self.state.given_up().clone(),
         }
     }
 }
@@ -350,7 +356,8 @@ impl World {
         if !node.bootstrapped {
             return;
         }
-        for marker in node.state.end_lives(wall_ms) {
+        let aside = !node.aside.is_empty();
+        for marker in node.state.end_lives(wall_ms, aside) {
             let deps = marker
                 .version
                 .deps
@@ -362,11 +369,17 @@ impl World {
             self.note(marker, past);
         }
         let node = &mut self.nodes[at];
-        let _ = node.state.collect(now_ms, &ENDS);
+        node.state.give_up(aside);
+        let frontier = node.frontier();
+        let _ = node.state.collect(now_ms, frontier, &ENDS);
         node.store.collect(node.state.collected());
+        if !node.state.may_reissue() {
+            return;
+        }
         let (present, store) = (node.state.present(), &node.store);
         let winner = |key: &Key| store.get(key).map(|version| version.stamp());
         let settled = node.aside.settle(&present, winner);
+        node.state.take_over(&settled.reissue);
         for Write { key, version } in settled.reissue {
             let metadata = Metadata {
                 time: version.time,
@@ -417,11 +430,16 @@ impl World {
 
     /// Whether the client is served there; then it is told what is lost.
     fn is_served(&mut self, client: usize, at: usize) -> bool {
-        let node = &self.nodes[at];
+        let node = &mut self.nodes[at];
         let client = &mut self.clients[client];
-        if !node.bootstrapped || node.state.unmet(&client.metadata).is_some() {
+        if !node.bootstrapped {
             return false;
         }
+        if let Some(missing) = node.state.unmet(&client.metadata) {
+            node.state.wish_given_up(&missing);
+            return false;
+        }
+        let node = &self.nodes[at];
         let settlement = node.state.settlement().clone();
         let lost = settlement.lost(&client.metadata);
         let named = client.metadata.clocks.get(&DOMAIN).cloned();

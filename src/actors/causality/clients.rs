@@ -23,7 +23,10 @@ impl Causality {
         }
         match self.state.unmet(&request.metadata) {
             None => self.perform(request),
-            Some(missing) => self.park_or_refuse(request, missing),
+            Some(missing) => {
+                self.state.wish_given_up(&missing);
+                self.park_or_refuse(request, missing);
+            }
         }
     }
 
@@ -70,7 +73,7 @@ impl Causality {
             ..
         } = request;
         let domain = self.state.domain();
-        reply.settle_by(self.state.settlement().clone());
+        reply.settle_by(self.state.settlement().clone(), self.state.time());
         self.count_lost(&metadata);
         match operation {
             Operation::Get { key } => self.parts.edges.read.tell(ReadKey { key, domain, reply }),
@@ -98,7 +101,7 @@ impl Causality {
     }
 
     fn write(&mut self, key: Key, content: Content, metadata: Metadata, mut reply: ClientReply) {
-        reply.settle_by(self.state.settlement().clone());
+        reply.settle_by(self.state.settlement().clone(), self.state.time());
         let wall_ms = self.parts.wall.now_ms();
         let ahead_ms = self.state.skew(&metadata, wall_ms);
         if ahead_ms > self.parts.rules.max_drift_ms {

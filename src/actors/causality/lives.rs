@@ -57,7 +57,8 @@ impl Causality {
     }
 
     pub(super) fn frontier(&mut self) -> HlcTime {
-        if self.serving.has_caught_up() {
+        // What was set aside may be a tombstone's victim: it has to be looked at before that goes.
+        if self.serving.has_caught_up() && self.aside == 0 {
             self.state.frontier()
         } else {
             HlcTime::ZERO
@@ -71,11 +72,12 @@ impl Causality {
         }
         let wall_ms = self.parts.wall.now_ms();
         let floors = self.state.covered().floors().to_vec();
-        for marker in self.state.end_lives(wall_ms) {
+        for marker in self.state.end_lives(wall_ms, self.aside > 0) {
             self.parts.metrics.lives_retired.inc();
             self.publish(marker);
         }
-        if self.state.covered().floors() != floors {
+        let told = self.state.give_up(self.aside > 0);
+        if told || self.state.covered().floors() != floors {
             self.release_parked();
         }
         let rules = self.parts.rules.ends;
@@ -87,9 +89,10 @@ impl Causality {
     }
 
     fn collect(&mut self, wall_ms: u64) {
+        let frontier = self.frontier();
         let holder = self
             .state
-            .collect(self.parts.uptime.now(), &self.parts.rules.ends)
+            .collect(self.parts.uptime.now(), frontier, &self.parts.rules.ends)
             .err();
         let upto = self.state.collected();
         if upto > self.collected {
@@ -119,7 +122,7 @@ impl Causality {
     }
 
     fn settle_aside(&mut self) {
-        if self.aside == 0 || self.settling {
+        if self.aside == 0 || self.settling || !self.state.may_reissue() {
             return;
         }
         self.settling = true;
@@ -137,42 +140,43 @@ impl Causality {
         }
         self.settling = false;
         self.aside = reissue.aside;
-        let (now, later): (Vec<Write>, Vec<Write>) = reissue
-            .writes
-            .into_iter()
-            .partition(|write| self.may_reissue(write));
-        if !later.is_empty() {
-            self.aside += later.len();
-            let writes = later;
-            self.parts.edges.keep_aside.tell(KeepAside { writes });
+        let writes = reissue.writes;
+        if writes.is_empty() {
+            return;
         }
+        // Meanwhile somebody may have been told that one of them is lost.
+        let unchanged = reissue.given_up == *self.state.given_up();
+        let open = self.serving.status() == Status::Serving;
+        let met = writes.iter().all(|write| self.has_deps_of(write));
+        if !(unchanged && open && met && self.state.may_reissue()) {
+            self.aside += writes.len();
+            return self.parts.edges.keep_aside.tell(KeepAside { writes });
+        }
+        self.state.take_over(&writes);
         let wall_ms = self.parts.wall.now_ms();
-        let count = now.len();
-        let mut writes = Vec::with_capacity(count);
-        for Write { key, version } in now {
+        let mut issued = Vec::with_capacity(writes.len());
+        for Write { key, version } in writes {
             let metadata = Metadata {
                 time: version.time,
                 clocks: version.deps.clone(),
             };
             let content = version.content.clone();
-            writes.push(self.state.write(key, content, metadata, wall_ms));
+            issued.push(self.state.write(key, content, metadata, wall_ms));
         }
-        if count > 0 {
-            log::info!("{count} writes of an earlier life are written again");
-            self.parts.metrics.writes_reissued.inc_by(count as u64);
-            let apply = writes.clone();
-            self.parts.edges.apply.tell(ApplyWrites { writes: apply });
-            for write in writes {
-                self.publish(write);
-            }
-            self.release_parked();
+        let count = issued.len();
+        log::info!("{count} writes of an earlier life are written again");
+        self.parts.metrics.writes_reissued.inc_by(count as u64);
+        let writes = issued.clone();
+        self.parts.edges.apply.tell(ApplyWrites { writes });
+        for write in issued {
+            self.publish(write);
         }
+        self.release_parked();
     }
 
-    fn may_reissue(&self, write: &Write) -> bool {
+    fn has_deps_of(&self, write: &Write) -> bool {
         let deps = write.version.deps.get(&self.state.domain());
-        let met = deps.is_none_or(|deps| !self.state.covered().lacks_any(deps));
-        met && self.serving.status() == Status::Serving
+        deps.is_none_or(|deps| !self.state.covered().lacks_any(deps))
     }
 
     pub(super) fn publish(&self, write: Write) {

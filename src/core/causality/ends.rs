@@ -25,6 +25,15 @@ pub struct EndRules {
     pub margin_ms: u64,
 }
 
+/// That the lives of an address below one are over.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    address: Address,
+    below: Incarnation,
+    /// Whether what goes beyond the agreed counters is lost for certain.
+    gone: bool,
+}
+
 /// Why nothing of a join was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
@@ -95,6 +104,7 @@ impl CausalState {
                 self.time = self.time.max(digest.promise);
             }
             let counter = digest.covered.get(&digest.from);
+            self.given_up.merge(&digest.given_up);
             self.promises
                 .give(digest.from, counter, digest.promise, &self.covered);
         }
@@ -108,9 +118,11 @@ impl CausalState {
         self.lives.successor(&seen).max(retired)
     }
 
-    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
-    pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
+    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them. `aside` says
+    /// whether this replica has versions set aside.
+    pub fn end_lives(&mut self, wall_ms: u64, aside: bool) -> Vec<Write> {
         let roster = self.lives.roster();
+        let gone = !aside && self.reports.nobody_holds_more(self.origin.address, &roster);
         let ended = self
             .reports
             .ended(self.origin.address, &roster, &self.covered);
@@ -119,23 +131,27 @@ impl CausalState {
             let ends = |o: &Origin| o.address == address && o.incarnation < below;
             let mut finals = self.covered.clock().clone();
             finals.retain(ends);
+            let end = End {
+                address,
+                below,
+                gone,
+            };
             if finals.is_empty() {
-                self.covered.end(address, below);
+                self.end(None, end, &finals);
             } else {
-                markers.push(self.mark(address, below, &finals, wall_ms));
+                markers.push(self.mark(end, &finals, wall_ms));
             }
         }
         self.resettle();
         markers
     }
 
-    fn mark(
-        &mut self,
-        address: Address,
-        below: Incarnation,
-        finals: &Clock,
-        wall_ms: u64,
-    ) -> Write {
+    fn mark(&mut self, end: End, finals: &Clock, wall_ms: u64) -> Write {
+        let End {
+            address,
+            below,
+            gone,
+        } = end;
         let mut deps = finals.clone();
         if let Some(earlier) = self.ended.marker(&address)
             && !self.covered.has_ended(&earlier.origin)
@@ -146,11 +162,15 @@ impl CausalState {
             dot: self.next_dot(),
             time: self.time.tick(HlcTime::ZERO, wall_ms),
             deps: Arc::new(Clocks::from_iter([(self.domain, deps)])),
-            content: Content::Ended { address, below },
+            content: Content::Ended {
+                address,
+                below,
+                gone,
+            },
         };
         let marker = Write::marker(version);
         self.cover(&marker);
-        self.end(&marker, address, below, finals);
+        self.end(Some(&marker), end, finals);
         marker
     }
 
@@ -160,33 +180,61 @@ impl CausalState {
         let domain = self.domain;
         let mut markers = Vec::new();
         applied.retain(|write| match write.version.content {
-            Content::Ended { address, below } => {
-                markers.push((write.clone(), address, below));
+            Content::Ended {
+                address,
+                below,
+                gone,
+            } => {
+                let end = End {
+                    address,
+                    below,
+                    gone,
+                };
+                markers.push((write.clone(), end));
                 false
             }
             Content::Value(_) | Content::Tombstone => true,
         });
-        for (marker, address, below) in markers {
+        for (marker, end) in markers {
             let finals = marker.version.deps.get(&domain).cloned();
             let mut finals = finals.unwrap_or_default();
-            finals.retain(|o| o.address == address && o.incarnation < below);
-            self.end(&marker, address, below, &finals);
+            finals.retain(|o| o.address == end.address && o.incarnation < end.below);
+            self.end(Some(&marker), end, &finals);
         }
         self.resettle();
         applied.len() < before
     }
 
-    fn end(&mut self, marker: &Write, address: Address, below: Incarnation, finals: &Clock) {
-        if self.covered.floor(&address) < below {
-            self.ended
-                .note(address, finals, marker.dot(), marker.version.time.ms);
-            self.covered.end(address, below);
+    fn end(&mut self, marker: Option<&Write>, end: End, finals: &Clock) {
+        let End {
+            address,
+            below,
+            gone,
+        } = end;
+        if gone {
+            self.ended.give_up_below(address, below);
         }
+        if self.covered.floor(&address) >= below {
+            return;
+        }
+        if let Some(marker) = marker {
+            let at_ms = marker.version.time.ms;
+            self.ended.note(address, finals, marker.dot(), at_ms);
+        }
+        let forgotten = Origin {
+            address,
+            incarnation: self.lives.forgotten(&address),
+        };
+        if forgotten.incarnation.next() == below {
+            // It may be back with writes of that life; that none was agreed on must be told from not knowing any more.
+            self.ended.note_none(forgotten, self.time.ms);
+        }
+        self.covered.end(address, below);
     }
 
     /// Whether a marker ends this replica's own life, or a life of which more is covered here than was agreed on.
     pub(super) fn is_left_out(&self, write: &Write) -> bool {
-        let Content::Ended { address, below } = write.version.content else {
+        let Content::Ended { address, below, .. } = write.version.content else {
             return false;
         };
         let agreed = write.version.deps.get(&self.domain);
@@ -332,15 +380,21 @@ impl CausalState {
     }
 
     /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
+    /// `frontier` is this replica's as its digests say it.
     ///
     /// # Errors
     /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(&mut self, now: Millis, rules: &EndRules) -> Result<(), Holder> {
+    pub fn collect(
+        &mut self,
+        now: Millis,
+        frontier: HlcTime,
+        rules: &EndRules,
+    ) -> Result<(), Holder> {
         if self.newest_tombstone <= self.collected() {
             self.stable.clear();
             return Ok(());
         }
-        let (own, roster, frontier) = (self.origin.address, self.lives.roster(), self.frontier());
+        let (own, roster) = (self.origin.address, self.lives.roster());
         let have = (&self.covered, frontier);
         let stable = self.reports.stable(own, &roster, have)?;
         if self.stable.back().is_none_or(|(_, last)| *last < stable) {
@@ -390,6 +444,7 @@ impl CausalState {
         let born = Self {
             time: self.time,
             lives: self.lives.clone(),
+            given_up: self.given_up.clone(),
             ..Self::new(self.origin, self.domain, self.buffer.limits())
         };
         *self = born;
@@ -403,6 +458,7 @@ impl CausalState {
             covered: self.covered.clone(),
             ended: self.ended.clone(),
             collected: self.collected(),
+            given_up: self.given_up.clone(),
         }
     }
 

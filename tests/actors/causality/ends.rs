@@ -81,6 +81,7 @@ fn end_of_1() -> Content {
     Content::Ended {
         address: address(1),
         below: reborn(1).incarnation,
+        gone: true,
     }
 }
 
@@ -230,7 +231,11 @@ fn nobody_waits_for_a_forgotten_member_and_its_life_ends() {
         stage.hear(of_2, true).await;
         pass(BEAT_MS).await;
         let (address, below) = (address(1), origin(1).incarnation.next());
-        let ended = Content::Ended { address, below };
+        let ended = Content::Ended {
+            address,
+            below,
+            gone: false,
+        };
         assert_eq!(stage.published()[0].version.content, ended);
         assert_eq!(stage.last_digest().covered.floor(&address), below);
     });
