@@ -69,18 +69,25 @@ pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
 /// Waits until every node answers whoever names anything that was given to a client, as long as it may take.
 async fn wait_until_given_up(known: &Known<'_>, present: &[Origin]) {
     let began = Instant::now();
-    for node in 0..known.cluster.addresses.len() {
-        for metadata in &known.held {
-            while began.elapsed() < GIVEN_UP {
-                let answer = ask(known.cluster, node, Operation::Check, metadata).await;
-                match answer.map(|answer| answer.outcome) {
-                    Some(Outcome::Refused(why)) if !is_from_the_future(&why, present) => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    _ => break,
-                }
+    let nodes = 0..known.cluster.addresses.len();
+    let mut open: Vec<(usize, &Metadata)> = nodes
+        .flat_map(|node| known.held.iter().map(move |metadata| (node, metadata)))
+        .collect();
+    while began.elapsed() < GIVEN_UP {
+        let mut refused = Vec::new();
+        for (node, metadata) in open {
+            let answer = ask(known.cluster, node, Operation::Check, metadata).await;
+            let outcome = answer.map(|answer| answer.outcome);
+            if matches!(outcome, Some(Outcome::Refused(why)) if !is_from_the_future(&why, present))
+            {
+                refused.push((node, metadata));
             }
         }
+        if refused.is_empty() {
+            return;
+        }
+        open = refused;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
