@@ -34,6 +34,9 @@ pub(super) struct Traffic {
     strangers: bool,
 }
 
+/// How a node serves others that may be the only one that has some write: it does so also if it is not to serve clients.
+const GAVE_A_JOIN: &str = "gave a join";
+
 /// Who calls whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
@@ -139,7 +142,7 @@ impl Traffic {
             }
             Call::Join if self.starting.is_waiting(to) => {
                 if let Ok(JoinAnswer::Page(_)) = wire::decode(answer) {
-                    self.serves(to, "gave a join", now_ms);
+                    self.serves(to, GAVE_A_JOIN, now_ms);
                 }
             }
             Call::Push | Call::Join | Call::Heartbeat => {}
@@ -203,6 +206,12 @@ impl Traffic {
     pub(super) fn serves(&mut self, node: Address, how: &str, now_ms: u64) {
         let wrong = self.starting.serves(node, how, now_ms);
         self.note("served before it caught up", wrong);
+        let mut roster = self.roster(node).iter();
+        let is_forgotten = roster.any(|entry| entry.address == node && entry.forgotten);
+        let wrong = (is_forgotten && how != GAVE_A_JOIN).then(|| {
+            format!("{node} {how} at {now_ms} ms, and had told others that its life is forgotten")
+        });
+        self.note("served though it was forgotten", wrong);
     }
 
     /// Since this time no node had anything to send: whoever has said so since has said something else than is.
