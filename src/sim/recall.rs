@@ -204,9 +204,9 @@ impl Asked<'_> {
     fn judge_lost(&self, lost: &Lost, named: &Clock) -> Result<(), Wrong> {
         for (origin, counter) in named.iter() {
             let told = lost.get(&origin).copied();
-            let last = self.report.ended.counter(&origin).unwrap_or(0);
+            let agreed = self.report.ended.counter(&origin).unwrap_or(0);
             let is_over = !self.present.contains(&origin);
-            let expected = (is_over && counter > last).then_some((last + 1, counter));
+            let expected = (is_over && counter > agreed).then_some((agreed + 1, counter));
             if told != expected {
                 let name = if told.is_none() {
                     "lost in silence"
