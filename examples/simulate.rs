@@ -145,7 +145,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         drop(done);
         let mut reported = Duration::ZERO;
         for (plan, verdict) in verdicts {
-            report_failure(&plan, &verdict);
+            report_failure(&plan, &verdict, arguments.ends);
             batch.add(&plan, verdict);
             let elapsed = began.elapsed();
             if elapsed > reported + Duration::from_secs(10) {
@@ -161,13 +161,14 @@ fn run_all(arguments: &Arguments) -> ExitCode {
     finish(&batch, began.elapsed(), threads)
 }
 
-fn report_failure(plan: &Plan, verdict: &Verdict) {
+fn report_failure(plan: &Plan, verdict: &Verdict, ends: bool) {
     if let Some(violation) = verdict.violations.first() {
         println!("seed {}: {}", plan.seed, violation.name);
         println!("  {}", violation.text.replace('\n', "\n  "));
         println!(
-            "  replay: cargo run --release --example simulate -- --seed {}",
-            plan.seed
+            "  replay: cargo run --release --example simulate -- --seed {}{}",
+            plan.seed,
+            if ends { " --ends" } else { "" }
         );
     }
 }

@@ -125,17 +125,23 @@ impl Reports {
         reports.is_ok_and(|reports| first_aside(&reports).is_none())
     }
 
-    /// Up to which stamp every member has every write of every life that goes on, `frontier` being this replica's own.
+    /// Up to which stamp every member has every write, `frontier` being this replica's own, and `covered` what it has.
     ///
     /// # Errors
-    /// The first member that has not reported what could be compared.
+    /// The first member that has not reported what could be compared, or has more or less than this one of a life that is no
+    /// member's present one: who has never heard of such a life is not held back by it.
     pub fn stable(
         &self,
         own: Address,
         roster: &[RosterEntry],
-        frontier: HlcTime,
+        (covered, frontier): (&Coverage, HlcTime),
     ) -> Result<HlcTime, Holder> {
         let reports = self.comparable(own, roster)?;
+        let ours = past(covered, roster);
+        let differs = |report: &&&Digest| past(&report.covered, roster) != ours;
+        if let Some(report) = reports.iter().find(differs) {
+            return Err(Holder::Behind(report.from.address));
+        }
         let frontiers = reports.iter().map(|report| report.frontier);
         Ok(frontiers.fold(frontier, HlcTime::min))
     }
@@ -173,6 +179,16 @@ fn counters(covered: &Coverage, address: Address, below: Incarnation) -> Vec<(Or
     let entries = covered.clock().iter();
     let of_it = entries.filter(|(o, _)| o.address == address && o.incarnation < below);
     of_it.collect()
+}
+
+/// What is covered of lives that are no member's present one.
+fn past(covered: &Coverage, roster: &[RosterEntry]) -> Vec<(Origin, u64)> {
+    let is_present = |o: &Origin| {
+        let its = |e: &RosterEntry| e.address == o.address && e.life == o.incarnation;
+        roster.iter().any(|entry| its(entry) && !entry.forgotten)
+    };
+    let entries = covered.clock().iter();
+    entries.filter(|(origin, _)| !is_present(origin)).collect()
 }
 
 #[cfg(test)]
@@ -264,7 +280,8 @@ mod tests {
         other_roster[0].roster[2].forgotten = true;
         for digests in [earlier_life, starting, other_roster] {
             assert_eq!(ended(&digests, &[]), []);
-            let stable = reports(&digests).stable(origin(1).address, &roster(), HlcTime::ZERO);
+            let own = (&Coverage::new(), HlcTime::ZERO);
+            let stable = reports(&digests).stable(origin(1).address, &roster(), own);
             assert!(matches!(stable, Err(Holder::Silent(_))), "{stable:?}");
         }
     }
@@ -274,8 +291,10 @@ mod tests {
         let at = |ms| HlcTime { ms, count: 0 };
         let reports = reports(&[report(1, &[], 7), report(2, &[], 9)]);
         let own = origin(1).address;
-        assert_eq!(reports.stable(own, &roster(), at(8)), Ok(at(7)));
-        assert_eq!(reports.stable(own, &roster(), at(5)), Ok(at(5)));
+        let nothing = Coverage::new();
+        let stable = |frontier| reports.stable(own, &roster(), (&nothing, frontier));
+        assert_eq!(stable(at(8)), Ok(at(7)));
+        assert_eq!(stable(at(5)), Ok(at(5)));
         let behind = Holder::Behind(origin(2).address);
         let holder = |frontier| reports.holder(own, &roster(), at(frontier), at(0));
         assert_eq!(holder(8), behind);
@@ -291,6 +310,18 @@ mod tests {
         let holder = |recent| reports.holder(origin(1).address, &roster(), at(8), at(recent));
         assert_eq!(holder(901), Holder::Silent(origin(3).address));
         assert_eq!(holder(900), Holder::Behind(origin(2).address));
+    }
+
+    #[test]
+    fn nothing_is_stable_while_members_differ_about_a_life_that_some_have_never_heard_of() {
+        let at = |ms| HlcTime { ms, count: 0 };
+        let reports = reports(&[report(1, &[], 7), report(2, &[(3, 5)], 9)]);
+        let stable = |own: &[(u16, u64)]| {
+            let (own_address, own) = (origin(1).address, covered(own));
+            reports.stable(own_address, &roster(), (&own, at(8)))
+        };
+        assert_eq!(stable(&[(3, 5)]), Err(Holder::Behind(origin(2).address)));
+        assert_eq!(stable(&[]), Err(Holder::Behind(roster()[2].address)));
     }
 
     #[test]

@@ -300,6 +300,11 @@ impl Gateway {
         latency.observe(took.as_secs_f64());
     }
 
+    /// How often this replica was born again.
+    pub fn renewals(&self) -> u64 {
+        self.metrics.incarnations_renewed.get()
+    }
+
     /// Everything that is counted, in Prometheus text.
     pub fn metrics_text(&self) -> String {
         let budgets = [("client", &self.client_bodies), ("peer", &self.peer_bodies)];

@@ -31,14 +31,17 @@ const MUST_HAPPEN: [&str; 18] = [
 ];
 
 /// The same for a batch with faults about the life and end of origins.
-const ENDS_MUST_HAPPEN: [&str; 7] = [
+const ENDS_MUST_HAPPEN: [&str; 10] = [
     "lives_retired",
-    "answers_with_lost_writes",
+    "answers that told of lost writes",
+    "answers clamped",
     "tombstones_collected",
     "incarnations_renewed",
     "writes_reissued",
     "members_forgotten reason=\"age\"",
     "members_forgotten reason=\"room\"",
+    "members_forgotten reason=\"operator\"",
+    "pushes result=\"superseded\"",
 ];
 
 /// The sum of many runs.

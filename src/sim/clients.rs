@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
+use super::named;
 use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::Clock;
 use crate::core::ended::{Lost, Settlement};
-use crate::core::id::{Domain, Dot, Key};
+use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::write::{Content, Value};
@@ -57,6 +58,10 @@ pub struct Clients {
     waited: u64,
     /// Requests that were done for clients that came from elsewhere.
     from_elsewhere: u64,
+    /// Answers that told of lost writes.
+    told_lost: u64,
+    /// Answers that named markers in place of lives that had ended.
+    settled: u64,
     broken: Broken,
 }
 
@@ -105,6 +110,8 @@ impl Default for Clients {
             dots: Vec::new(),
             waited: 0,
             from_elsewhere: 0,
+            told_lost: 0,
+            settled: 0,
             broken: Broken::default(),
         }
     }
@@ -164,21 +171,16 @@ impl Clients {
         };
         let (metadata, lost) = answer.metadata(sent.observed.metadata.clone());
         let (recorded, seen) = self.recorded(sent.key().as_str(), answer.outcome);
-        let settlement = &answer.settlement;
-        if !names_enough(
-            &metadata,
-            &sent.observed.metadata,
-            seen.as_ref(),
-            settlement,
-        ) {
+        let need = needed(&sent.observed.metadata, seen.as_ref());
+        if let Some((name, why)) = wrongly_named(&metadata, &need, &answer.settlement) {
             let text = || {
                 format!(
-                    "operation {} was answered with {}",
+                    "operation {} was answered with {}: {why}",
                     sent.id,
                     metadata.to_json()
                 )
             };
-            self.broken.note("metadata names too little", text);
+            self.broken.note(name, text);
         }
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
@@ -192,6 +194,12 @@ impl Clients {
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
+            self.told_lost += u64::from(!lost.is_empty());
+            self.settled += u64::from(
+                need.clocks
+                    .iter()
+                    .any(|(_, need)| named::ended(need, &answer.settlement).is_some()),
+            );
             self.note_named(sent, &lost);
             let by = vec![OperationId(sent.id as u64)];
             let observed = Observed { metadata, by };
@@ -254,14 +262,17 @@ impl Clients {
     /// A write was made for a client: it depends on all that the client had observed, and comes after it.
     fn made(&mut self, sent: &Sent, seen: &Seen, settlement: &Settlement) {
         let Seen { domain, version } = seen;
-        let mut observed = sent.observed.metadata.clone();
-        settlement.settle(&mut observed);
-        let Metadata { time, clocks } = &observed;
-        let kept = version.deps.get(domain);
-        let need = clocks.get(domain).filter(|need| !need.is_empty());
-        if need.is_some_and(|need| kept.is_none_or(|kept| kept.lacks_any(need))) {
-            let text = || format!("operation {} has made {version:?}", sent.id);
+        let Metadata { time, clocks } = &sent.observed.metadata;
+        let nothing = Clock::new();
+        let kept = version.deps.get(domain).unwrap_or(&nothing);
+        let need = clocks.get(domain).unwrap_or(&nothing);
+        if let Some(why) = named::too_little(kept, need, settlement) {
+            let text = || format!("operation {} has made {version:?}: {why}", sent.id);
             self.broken.note("dependencies not kept", text);
+        }
+        if let Some(ended) = named::ended(kept, settlement) {
+            let text = || format!("operation {} has made {version:?}: {ended}", sent.id);
+            self.broken.note("an ended life is named", text);
         }
         if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
             let text = || {
@@ -302,6 +313,16 @@ impl Clients {
         self.handed_out.iter().map(|observed| &observed.metadata)
     }
 
+    /// Every write that a client was told of, or has made: the origin's earlier ones are meant, too.
+    pub(super) fn named_dots(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
+        let handed_out = self
+            .handed_out()
+            .flat_map(|metadata| metadata.clocks.iter());
+        let named = handed_out.flat_map(|(_, clock)| clock.iter());
+        let made = self.dots.iter().flatten();
+        named.chain(made.map(|dot| (dot.origin, dot.counter)))
+    }
+
     /// The acknowledged writes: which operation made which.
     pub fn acknowledged(&self) -> impl Iterator<Item = (OperationId, Dot)> + '_ {
         let made = self.dots.iter().enumerate();
@@ -318,6 +339,16 @@ impl Clients {
         self.broken.violations().collect()
     }
 
+    /// Answers that told of lost writes.
+    pub fn told_lost(&self) -> u64 {
+        self.told_lost
+    }
+
+    /// Answers to metadata that named lives which had ended.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
     /// Requests that were done for clients that came from another shard.
     pub fn from_elsewhere(&self) -> u64 {
         self.from_elsewhere
@@ -329,28 +360,39 @@ impl Clients {
     }
 }
 
-/// Whether `given` covers what was sent, and the version seen with all that it depends on (contract §2).
-/// Markers stand in for the lives that the replica knew to be over.
-fn names_enough(
-    given: &Metadata,
-    sent: &Metadata,
-    seen: Option<&Seen>,
-    settlement: &Settlement,
-) -> bool {
+/// What the answer must cover: what was sent, and the version seen with all that it depends on (contract §2). By hand: what is
+/// judged must not be its own judge.
+fn needed(sent: &Metadata, seen: Option<&Seen>) -> Metadata {
     let mut need = sent.clone();
     if let Some(Seen { domain, version }) = seen {
-        // By hand: what is judged must not be its own judge.
         let clocks = Arc::make_mut(&mut need.clocks);
         clocks.merge(&version.deps);
         clocks.cover(*domain, version.dot);
         need.time = need.time.max(version.time);
     }
-    settlement.settle(&mut need);
-    let covers = |(domain, need): (&Domain, &Clock)| {
-        let has = given.clocks.get(domain);
-        need.is_empty() || has.is_some_and(|has| !has.lacks_any(need))
-    };
-    need.clocks.iter().all(covers) && given.time >= need.time
+    need
+}
+
+/// What is wrong with the metadata of an answer, if anything: which promise it breaks, and how.
+fn wrongly_named(
+    given: &Metadata,
+    need: &Metadata,
+    settlement: &Settlement,
+) -> Option<(&'static str, String)> {
+    let nothing = Clock::new();
+    let too_little = need.clocks.iter().find_map(|(domain, need)| {
+        let given = given.clocks.get(domain).unwrap_or(&nothing);
+        named::too_little(given, need, settlement)
+    });
+    let early = (given.time < need.time).then(|| format!("its stamp is below {}", need.time));
+    let ended = |(_, given)| named::ended(given, settlement);
+    too_little
+        .or(early)
+        .map(|why| ("metadata names too little", why))
+        .or_else(|| {
+            let ended = given.clocks.iter().find_map(ended);
+            ended.map(|why| ("an ended life is named", why))
+        })
 }
 
 fn merged(one: &Observed, other: &Observed) -> Observed {

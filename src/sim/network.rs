@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::run::Violation;
 use super::traffic::{Traffic, UnderWay, Way};
 use crate::core::id::Address;
+use crate::core::roster::RosterEntry;
 use crate::node::Node;
 use crate::transport::{Call, CallError, PeerTransport};
 
@@ -72,6 +73,8 @@ struct State {
     traffic: Traffic,
     /// How many lives of each node have begun.
     lives: BTreeMap<Address, u64>,
+    /// How often each node that runs was born again, when it was last looked at.
+    renewals: BTreeMap<Address, u64>,
 }
 
 /// What happened on the network.
@@ -108,6 +111,7 @@ impl Network {
             tally: Tally::default(),
             traffic: Traffic::default(),
             lives: BTreeMap::new(),
+            renewals: BTreeMap::new(),
         })))
     }
 
@@ -125,7 +129,10 @@ impl Network {
 
     /// From now on `node` is reached at `address`.
     pub fn attach(&self, address: Address, node: Rc<Node>) {
-        self.0.borrow_mut().nodes.insert(address, node);
+        let mut state = self.0.borrow_mut();
+        state.nodes.insert(address, node);
+        state.renewals.remove(&address);
+        drop(state);
         self.note(|traffic, now_ms| traffic.begins(address, now_ms));
     }
 
@@ -194,9 +201,22 @@ impl Network {
         self.0.borrow().tally
     }
 
+    /// Sees whether the node was born again. It says so at once, to its view at least: so it is seen in the same moment.
+    fn look(&self, address: Address) {
+        let Some(node) = self.node(address) else {
+            return;
+        };
+        let renewals = node.gateway().renewals();
+        let known = self.0.borrow_mut().renewals.insert(address, renewals);
+        if renewals > known.unwrap_or_default() {
+            self.note(|traffic, now_ms| traffic.is_reborn(address, now_ms));
+        }
+    }
+
     /// A client's request was performed by this node.
     pub(super) fn note_served(&self, address: Address, node: &Rc<Node>) {
         if self.is_life(address, node) {
+            self.look(address);
             self.note(|traffic, now_ms| traffic.serves(address, "answered a client", now_ms));
         }
     }
@@ -205,6 +225,11 @@ impl Network {
     pub(super) fn note_rest(&self, time: Duration) {
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.note(|traffic, now_ms| traffic.rests(now_ms.saturating_sub(time_ms)));
+    }
+
+    /// The members that this node has last told others of.
+    pub(super) fn roster(&self, node: Address) -> Vec<RosterEntry> {
+        self.0.borrow().traffic.roster(node).to_vec()
     }
 
     /// What was wrong with what has passed.
@@ -258,7 +283,8 @@ impl Network {
         let answer = node.gateway().peer_call(way.call, body).await;
         let answer = answer.map_err(|_| CallError::Refused(503))?;
         if self.is_life(way.to, &node) {
-            self.note(|traffic, now_ms| traffic.taken(way, &answer, now_ms));
+            self.look(way.to);
+            self.note(|traffic, now_ms| traffic.taken(way, body, &answer, now_ms));
         }
         Ok(answer)
     }
@@ -291,7 +317,8 @@ impl Network {
         self.travel(to, from, call.name(), &answer).await;
         // What the caller's life before a crash has asked is nothing to its next one.
         if caller.is_some_and(|life| self.is_life(from, &life)) {
-            self.note(|traffic, now_ms| traffic.answered(way, &answer, now_ms));
+            let what = under_way.as_ref().map(|ongoing| &ongoing.what);
+            self.note(|traffic, now_ms| traffic.answered(way, what, &answer, now_ms));
         }
         drop(under_way);
         Ok(answer)
@@ -419,6 +446,7 @@ impl PeerTransport for Transport {
         if self.is_over() {
             return std::future::pending().boxed_local();
         }
+        self.network.look(self.me);
         let exchange = self.network.clone().call(self.me, to, call, body);
         async move {
             let answered = tokio::time::timeout(timeout, exchange).await;
@@ -431,6 +459,7 @@ impl PeerTransport for Transport {
         if self.is_over() {
             return;
         }
+        self.network.look(self.me);
         if self.network.is_doubled() {
             actix_rt::spawn(self.network.clone().send(self.me, to, bytes.clone()));
         }

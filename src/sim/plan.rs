@@ -4,6 +4,7 @@
 //! an event leaves the others what they were.
 
 mod draft;
+mod prelude;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 mod judge;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ use super::clients::Clients;
 use super::cluster::Cluster;
 use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
+use super::recall;
 use super::rest;
 use super::samples::{family, samples};
 use super::watch::{self, Watch};
 use crate::core::id::{Dot, Origin};
+use crate::core::metadata::{Metadata, clocks_to_json};
 use crate::messages::causality::DigestReport;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
@@ -266,16 +268,15 @@ impl Run {
         let others = digests.iter().enumerate();
         let others = others.filter(|(other, _)| *other != node);
         let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
-        let entries = mine.covered.clock().iter();
-        let counted =
-            entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
-        let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
-        let ended = mine
-            .ended
-            .counters()
-            .flat_map(|(origin, last)| (1..=last).map(move |counter| Dot { origin, counter }));
-        let known = counted.chain(ended);
-        let known = known.chain(acknowledged.into_iter().map(|(_, dot)| dot));
+        let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
+        let named = self.clients.borrow();
+        for (origin, counter) in named.named_dots().chain(mine.ended.counters()) {
+            let last = known.entry(origin).or_default();
+            *last = counter.max(*last);
+        }
+        drop(named);
+        let dots = |(origin, last)| (1..=last).map(move |counter| Dot { origin, counter });
+        let known = known.into_iter().flat_map(dots);
         // What is aside is in no digest.
         let aside = self.has_aside(node);
         let mine_has = |dot: &Dot| mine.has(dot) || aside;
@@ -321,6 +322,8 @@ impl Run {
         tokio::time::sleep(UNNOTICED).await;
         loop {
             let Some(why) = self.disagreement().await else {
+                let recalled = self.recall().await;
+                self.violations.extend(recalled);
                 let wrong = rest::judge(&self.cluster).await;
                 return self.violations.extend(wrong);
             };
@@ -329,6 +332,24 @@ impl Run {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn recall(&self) -> Vec<Violation> {
+        let handed_out: Vec<Metadata> = self.clients.borrow().handed_out().cloned().collect();
+        let distinct: BTreeMap<String, Metadata> = handed_out
+            .into_iter()
+            .map(|metadata| (clocks_to_json(&metadata.clocks), metadata))
+            .collect();
+        let keys: BTreeSet<u32> = self.plan.operations.iter().map(|o| o.what.key).collect();
+        let is_lost = |dot: &Dot| self.is_lost(dot);
+        let is_plain = !self.plan.forgets() && !self.was_reborn();
+        let known = recall::Known {
+            cluster: &self.cluster,
+            held: distinct.into_values().collect(),
+            keys: keys.into_iter().collect(),
+            is_lost: is_plain.then_some(&is_lost),
+        };
+        recall::judge(&known).await
     }
 
     /// What is not yet as it must be at quiet.
@@ -357,6 +378,13 @@ impl Run {
         }
         if tombstones(first) > 0 {
             return Some(format!("{} tombstones are left", first.summary.tombstones));
+        }
+        let floor = |d: &DigestReport| first.covered.floor(&d.origin.address);
+        if let Some(unsettled) = digests.iter().find(|d| floor(d) < d.origin.incarnation) {
+            let (life, floor) = (unsettled.origin, floor(unsettled));
+            return Some(format!(
+                "earlier lives than {life} have ended only below {floor:?}"
+            ));
         }
         for node in 0..self.cluster.addresses.len() {
             let view = self.cluster.gateway(node)?.read_view().await;

@@ -12,8 +12,11 @@ use starting::Starting;
 
 use super::broken::Broken;
 use super::run::Violation;
-use crate::core::id::Address;
-use crate::core::wire::{self, Heartbeat, HeartbeatAnswer, JoinAnswer, PushAnswer};
+use crate::core::id::{Address, Incarnation};
+use crate::core::roster::RosterEntry;
+use crate::core::wire::{
+    self, Batch, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
+};
 use crate::transport::Call;
 
 /// What has passed, as far as it matters for what may pass.
@@ -24,10 +27,15 @@ pub(super) struct Traffic {
     flights: Flights,
     /// When each node has last told each other one that writes for it were on their way.
     announced: BTreeMap<(Address, Address), u64>,
+    /// The members of whom each node has last told others.
+    rosters: BTreeMap<Address, Vec<RosterEntry>>,
     broken: Broken,
     /// Members may be forgotten: whoever comes back after that is met as a stranger, over a link without a past.
     strangers: bool,
 }
+
+/// How a node serves others that may be the only one that has some write: it does so also if it is not to serve clients.
+const GAVE_A_JOIN: &str = "gave a join";
 
 /// Who calls whom.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +51,8 @@ pub(super) struct Way {
 /// What a call under way is known by here, until it ends.
 #[derive(Debug)]
 pub(super) enum UnderWay {
-    /// A page of a join is asked for.
-    Join,
+    /// A page of a join is asked for, in this life.
+    Join(Incarnation),
     /// A batch, by its number.
     Push(u64),
 }
@@ -60,6 +68,12 @@ impl Traffic {
         self.settling.forget(node);
         self.starting.begins(node, now_ms);
         self.flights.begins(node);
+        self.rosters.remove(&node);
+    }
+
+    /// A node is born again.
+    pub(super) fn is_reborn(&mut self, node: Address, now_ms: u64) {
+        self.starting.is_reborn(node, now_ms);
     }
 
     /// A call goes out. If its end matters, [`Traffic::ends`] must be told of it, unless its caller's life is over.
@@ -71,6 +85,8 @@ impl Traffic {
                 if heartbeat.digest.pushing {
                     self.announced.insert((from, to), now_ms);
                 }
+                self.starting.says(from, heartbeat.digest.from.incarnation);
+                self.rosters.insert(from, heartbeat.digest.roster);
                 None
             }
             Call::Push => {
@@ -81,8 +97,9 @@ impl Traffic {
             }
             Call::Join => {
                 self.uses(way, now_ms);
-                self.starting.asks(from, now_ms);
-                Some(UnderWay::Join)
+                let life = wire::decode::<JoinRequest>(body).ok()?.from.incarnation;
+                self.starting.asks(from, life, now_ms);
+                Some(UnderWay::Join(life))
             }
         }
     }
@@ -90,7 +107,7 @@ impl Traffic {
     /// A call was answered, or will not be.
     pub(super) fn ends(&mut self, from: Address, what: &UnderWay, now_ms: u64) {
         match what {
-            UnderWay::Join => self.starting.asked(from, now_ms),
+            UnderWay::Join(life) => self.starting.asked(from, *life, now_ms),
             UnderWay::Push(number) => self.flights.ends(*number),
         }
     }
@@ -110,7 +127,7 @@ impl Traffic {
     }
 
     /// A call was answered where it arrived: a push that is taken is also the receiver's use of its own link.
-    pub(super) fn taken(&mut self, way: Way, answer: &[u8], now_ms: u64) {
+    pub(super) fn taken(&mut self, way: Way, body: &[u8], answer: &[u8], now_ms: u64) {
         let Way { from, to, call } = way;
         match call {
             Call::Push if wire::decode(answer) == Ok(PushAnswer::Admitted) => {
@@ -121,18 +138,46 @@ impl Traffic {
                 };
                 self.uses(back, now_ms);
                 self.serves(to, "took a push", now_ms);
+                self.is_taken_from(to, body, now_ms);
             }
             Call::Join if self.starting.is_waiting(to) => {
                 if let Ok(JoinAnswer::Page(_)) = wire::decode(answer) {
-                    self.serves(to, "gave a join", now_ms);
+                    self.serves(to, GAVE_A_JOIN, now_ms);
                 }
             }
             Call::Push | Call::Join | Call::Heartbeat => {}
         }
     }
 
-    /// An answer has arrived, in the life in which it was asked for.
-    pub(super) fn answered(&mut self, way: Way, answer: &[u8], now_ms: u64) {
+    /// A node has taken a push. If it has told others that the pusher's life is over, what they agree on may rest on that:
+    /// from then on it takes none.
+    fn is_taken_from(&mut self, by: Address, body: &[u8], now_ms: u64) {
+        let Ok(Batch { from, .. }) = wire::decode(body) else {
+            return;
+        };
+        let is_over = |e: &&RosterEntry| {
+            let forgotten = e.forgotten && e.life == from.incarnation;
+            e.address == from.address && (e.life > from.incarnation || forgotten)
+        };
+        let wrong = self.roster(by).iter().find(is_over).map(|entry| {
+            format!("{by} took a push of {from} at {now_ms} ms, and had told others of {entry:?}")
+        });
+        self.note("took a push of an ended life", wrong);
+    }
+
+    /// The members of whom this node has last told others.
+    pub(super) fn roster(&self, node: Address) -> &[RosterEntry] {
+        self.rosters.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// An answer has arrived, in the life of the process in which it was asked for.
+    pub(super) fn answered(
+        &mut self,
+        way: Way,
+        what: Option<&UnderWay>,
+        answer: &[u8],
+        now_ms: u64,
+    ) {
         let Way { from, to, call } = way;
         match call {
             Call::Heartbeat => {
@@ -148,8 +193,9 @@ impl Traffic {
             Call::Join if self.starting.is_waiting(from) => {
                 if let Ok(JoinAnswer::Page(page)) = wire::decode(answer)
                     && page.rest.is_some()
+                    && let Some(UnderWay::Join(life)) = what
                 {
-                    self.starting.has_caught_up(from);
+                    self.starting.has_caught_up(from, *life);
                 }
             }
             Call::Push | Call::Join => {}
@@ -160,6 +206,12 @@ impl Traffic {
     pub(super) fn serves(&mut self, node: Address, how: &str, now_ms: u64) {
         let wrong = self.starting.serves(node, how, now_ms);
         self.note("served before it caught up", wrong);
+        let mut roster = self.roster(node).iter();
+        let is_forgotten = roster.any(|entry| entry.address == node && entry.forgotten);
+        let wrong = (is_forgotten && how != GAVE_A_JOIN).then(|| {
+            format!("{node} {how} at {now_ms} ms, and had told others that its life is forgotten")
+        });
+        self.note("served though it was forgotten", wrong);
     }
 
     /// Since this time no node had anything to send: whoever has said so since has said something else than is.

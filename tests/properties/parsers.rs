@@ -349,7 +349,13 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
             let mut ended = Ended::new();
             for (of, counter, origin, at_ms) in agreed {
                 let finals = Clock::from_iter([(of, counter)]);
-                ended.note(of.address, &finals, Dot { origin, counter }, at_ms);
+                ended.note(
+                    of.address,
+                    &finals,
+                    Dot { origin, counter },
+                    at_ms,
+                    counter % 2 == 0,
+                );
             }
             let collected = collected.map(|(time, covered)| Collected { time, covered });
             JoinRest {

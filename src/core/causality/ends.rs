@@ -225,15 +225,12 @@ impl CausalState {
             below,
             gone,
         } = end;
-        if gone {
-            self.ended.give_up_below(address, below);
-        }
         if self.covered.floor(&address) >= below {
             return;
         }
         if let Some(marker) = marker {
             let at_ms = marker.version.time.ms;
-            self.ended.note(address, finals, marker.dot(), at_ms);
+            self.ended.note(address, finals, marker.dot(), at_ms, gone);
         }
         let forgotten = Origin {
             address,
@@ -367,6 +364,8 @@ impl CausalState {
             .filter(|(origin, _)| *origin != own);
         self.promises.merge(&others.collect::<Vec<_>>());
         self.promises.adopt(&self.covered);
+        // The answerer may not know yet which of these are over.
+        self.promises.prune(&self.covered);
         self.newest_tombstone = self.newest_tombstone.max(rest.newest_tombstone);
         if rest.collected.as_ref().map(|c| c.time) > self.collected.as_ref().map(|c| c.time) {
             self.collected = rest.collected;
@@ -416,7 +415,8 @@ impl CausalState {
             return Ok(());
         }
         let (own, roster) = (self.origin.address, self.lives.roster());
-        let stable = self.reports.stable(own, &roster, frontier)?;
+        let have = (&self.covered, frontier);
+        let stable = self.reports.stable(own, &roster, have)?;
         let upto = stable.min(self.newest_tombstone);
         if upto > self.collected() {
             self.collected = Some(Collected {

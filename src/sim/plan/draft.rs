@@ -6,6 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::prelude;
 use super::{Action, CLIENTS, FAR_MS, Fault, Kind, Lineage, Plan, Request, Shape, Timed};
 use crate::sim::network::Weather;
 
@@ -25,6 +26,8 @@ pub(super) fn plan(seed: u64) -> Plan {
 pub(super) fn plan_with_ends(seed: u64) -> Plan {
     let mut draft = draft(seed);
     draft.add_ends();
+    draft.sort();
+    prelude::add_unheard_of_life(&mut draft.plan);
     draft.sort();
     draft.plan
 }

@@ -6,8 +6,7 @@ use super::super::clients::{Named, key_name};
 use super::super::samples::{counted, samples};
 use super::{Run, Verdict};
 use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::coverage::Coverage;
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::Key;
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{DigestReport, Operation, Outcome};
@@ -29,7 +28,6 @@ impl Run {
         let mut forgiven = BTreeSet::new();
         if let Some(had) = digest {
             forgiven = self.judge_losses(&had);
-            self.judge_metadata(&had.covered);
         }
         self.judge_metadata_size();
         let mut operations = self.clients.borrow().operations().to_vec();
@@ -96,10 +94,7 @@ impl Run {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let told: Vec<Named> = self.clients.borrow().named().to_vec();
-        let reborn = self
-            .counts()
-            .get("incarnations_renewed")
-            .is_some_and(|n| *n > 0);
+        let reborn = self.was_reborn();
         let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
@@ -141,27 +136,6 @@ impl Run {
         }
     }
 
-    /// Every metadata ever given out can be met again, unless it names a lost write.
-    fn judge_metadata(&mut self, covered: &Coverage) {
-        let lacking: BTreeSet<(Origin, u64)> = {
-            let clients = self.clients.borrow();
-            let groups = clients.handed_out().flat_map(|m| {
-                let groups = m.clocks.iter().map(|(_, need)| covered.lacking(need));
-                groups.collect::<Vec<_>>()
-            });
-            groups
-                .flat_map(|lacking| lacking.iter().collect::<Vec<_>>())
-                .collect()
-        };
-        for (origin, counter) in lacking {
-            let dot = Dot { origin, counter };
-            if !self.is_lost(&dot) {
-                let text = format!("metadata names {dot}, which nobody has and nobody has lost");
-                self.violation("unmeetable metadata", text);
-            }
-        }
-    }
-
     /// Metadata has one entry for each life that has written, and no more (design §3).
     fn judge_metadata_size(&mut self) {
         let renewed = self.counts().get("incarnations_renewed").copied();
@@ -178,6 +152,12 @@ impl Run {
         }
     }
 
+    /// Whether a node was born again.
+    pub(super) fn was_reborn(&self) -> bool {
+        let renewed = self.counts().get("incarnations_renewed").copied();
+        renewed.unwrap_or_default() > 0
+    }
+
     fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for text in self.cluster.metrics() {
@@ -192,6 +172,8 @@ impl Run {
         note("operations", clients.operations().len() as u64);
         note("looks into nodes", self.watch.borrow().looked());
         note("requests parked and done", clients.waited());
+        note("answers that told of lost writes", clients.told_lost());
+        note("answers clamped", clients.settled());
         note(
             "requests after reads in another shard",
             clients.from_elsewhere(),

@@ -1,0 +1,234 @@
+//! What is judged of lives that are over, once everything is as one: every node is asked again with every metadata that a
+//! client was ever given. It must answer, say exactly what is lost, and name no life that has ended; nor does anything else that
+//! it says of itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::clients::key_name;
+use super::cluster::Cluster;
+use super::run::Violation;
+use super::watch;
+use crate::core::clock::Clock;
+use crate::core::ended::Lost;
+use crate::core::id::{Dot, Key, Origin};
+use crate::core::metadata::Metadata;
+use crate::core::roster::RosterEntry;
+use crate::messages::causality::{Answer, DigestReport, Operation, Outcome, Refusal};
+
+/// The session in which nodes are asked for all that they have; the watch's own never get so far.
+const SESSION: u64 = 1 << 40;
+
+/// What is known of a run.
+pub(super) struct Known<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// All metadata that clients were given.
+    pub(super) held: Vec<Metadata>,
+    /// The keys that were asked for.
+    pub(super) keys: Vec<u32>,
+    /// Whether this write was lost with the memory of all that had it; `None` if a node was born again or forgotten, after which
+    /// that is not known: what is written again has another name.
+    pub(super) is_lost: Option<&'a dyn Fn(&Dot) -> bool>,
+}
+
+type Wrong = (&'static str, String);
+
+/// Within this every node answers who names what is lost: all members have to give it up first, which takes a few heartbeats.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
+/// What is wrong with nodes that agree.
+pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
+    let mut reports = Vec::new();
+    for node in 0..known.cluster.addresses.len() {
+        reports.extend(known.cluster.digest(node).await);
+    }
+    let present: Vec<Origin> = reports.iter().map(|report| report.origin).collect();
+    let mut wrong = BTreeMap::new();
+    wait_until_given_up(known, &present).await;
+    for (node, report) in reports.iter().enumerate() {
+        let asked = Asked {
+            known,
+            node,
+            report,
+            present: &present,
+        };
+        for (name, text) in asked.judge().await {
+            // One of each kind says enough.
+            wrong.entry(name).or_insert(text);
+        }
+    }
+    let named = |(name, text): (&str, String)| Violation {
+        name: name.to_owned(),
+        text,
+    };
+    wrong.into_iter().map(named).collect()
+}
+
+/// Waits until every node answers whoever names anything that was given to a client, as long as it may take.
+async fn wait_until_given_up(known: &Known<'_>, present: &[Origin]) {
+    let began = Instant::now();
+    let nodes = 0..known.cluster.addresses.len();
+    let mut open: Vec<(usize, &Metadata)> = nodes
+        .flat_map(|node| known.held.iter().map(move |metadata| (node, metadata)))
+        .collect();
+    while began.elapsed() < GIVEN_UP {
+        let mut refused = Vec::new();
+        for (node, metadata) in open {
+            let answer = ask(known.cluster, node, Operation::Check, metadata).await;
+            let outcome = answer.map(|answer| answer.outcome);
+            if matches!(outcome, Some(Outcome::Refused(why)) if !is_from_the_future(&why, present))
+            {
+                refused.push((node, metadata));
+            }
+        }
+        if refused.is_empty() {
+            return;
+        }
+        open = refused;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn ask(
+    cluster: &Cluster,
+    node: usize,
+    operation: Operation,
+    metadata: &Metadata,
+) -> Option<Answer> {
+    let gateway = cluster.gateway(node)?;
+    gateway.request(operation, metadata.clone(), None).await
+}
+
+/// Whether all that is missing was written by lives later than their nodes' present ones: their clocks were set back since, and
+/// nobody has kept any trace of those lives. What nobody has ever heard of is waited for.
+fn is_from_the_future(refusal: &Refusal, present: &[Origin]) -> bool {
+    let Refusal::Unmet { missing } = refusal else {
+        return false;
+    };
+    let later = |origin: &Origin| {
+        let mut present = present.iter();
+        present.any(|p| p.address == origin.address && p.incarnation < origin.incarnation)
+    };
+    let mut origins = missing.iter().flat_map(|(_, clock)| clock.iter());
+    origins.all(|(origin, _)| later(&origin))
+}
+
+/// One node, and the present lives of all.
+struct Asked<'a> {
+    known: &'a Known<'a>,
+    node: usize,
+    report: &'a DigestReport,
+    present: &'a [Origin],
+}
+
+impl Asked<'_> {
+    async fn judge(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        wrong.extend(self.judge_itself().await);
+        for key in &self.known.keys {
+            let Some(key) = Key::new(&key_name(*key)) else {
+                continue;
+            };
+            let fresh = Metadata::default();
+            let answer = self.ask(Operation::Get { key }, &fresh).await;
+            wrong.extend(answer.and_then(|answer| self.judge_answer(&answer, &fresh).err()));
+        }
+        for metadata in &self.known.held {
+            let Some(answer) = self.ask(Operation::Check, metadata).await else {
+                continue;
+            };
+            wrong.extend(self.judge_answer(&answer, metadata).err());
+        }
+        wrong
+    }
+
+    async fn ask(&self, operation: Operation, metadata: &Metadata) -> Option<Answer> {
+        ask(self.known.cluster, self.node, operation, metadata).await
+    }
+
+    /// What the node says to others of itself: its digest, and what goes with a join.
+    async fn judge_itself(&self) -> Vec<Wrong> {
+        let network = &self.known.cluster.network;
+        let address = self.known.cluster.addresses[self.node];
+        let clock = self.report.covered.clock();
+        let mut past: Vec<String> = self.past(clock).map(|o| format!("covers {o}")).collect();
+        if let Some(cut) = watch::cut(network, address, SESSION).await {
+            let promises = cut.rest.promises.iter().map(|(origin, _)| *origin);
+            let promises = promises.filter(|origin| !self.present.contains(origin));
+            past.extend(promises.map(|origin| format!("keeps a promise of {origin}")));
+        }
+        let is_present = |entry: &RosterEntry| {
+            let life = Origin {
+                address: entry.address,
+                incarnation: entry.life,
+            };
+            !entry.forgotten && self.present.contains(&life)
+        };
+        let roster = network.roster(address);
+        let other = roster.iter().find(|entry| !is_present(entry));
+        past.extend(other.map(|entry| format!("has told others of {entry:?}")));
+        let node = self.node;
+        let wrong = |what| ("an ended life is named", format!("n{node} {what}, at rest"));
+        past.into_iter().map(wrong).collect()
+    }
+
+    fn judge_answer(&self, answer: &Answer, sent: &Metadata) -> Result<(), Wrong> {
+        let (node, json) = (self.node, sent.to_json());
+        if let Outcome::Refused(refusal) = &answer.outcome {
+            if is_from_the_future(refusal, self.present) {
+                return Ok(());
+            }
+            let text = format!("n{node} refused {json} at rest: {refusal:?}");
+            return Err(("unmeetable metadata", text));
+        }
+        let (given, lost) = answer.metadata(sent.clone());
+        for (_, clock) in given.clocks.iter() {
+            if let Some(origin) = self.past(clock).next() {
+                let given = given.to_json();
+                let text = format!("n{node} gave {given} for {json} at rest: {origin} has ended");
+                return Err(("an ended life is named", text));
+            }
+        }
+        for (_, clock) in sent.clocks.iter() {
+            self.judge_lost(&lost, clock).map_err(|(name, why)| {
+                let text = format!("n{node} answered {json} with lost {lost:?}: {why}");
+                (name, text)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What goes beyond the last counter that all had is lost, and nothing else.
+    fn judge_lost(&self, lost: &Lost, named: &Clock) -> Result<(), Wrong> {
+        for (origin, counter) in named.iter() {
+            let told = lost.get(&origin).copied();
+            let agreed = self.report.ended.counter(&origin).unwrap_or(0);
+            let is_over = !self.present.contains(&origin);
+            let expected = (is_over && counter > agreed).then_some((agreed + 1, counter));
+            if told != expected {
+                let name = if told.is_none() {
+                    "lost in silence"
+                } else {
+                    "false alarm"
+                };
+                return Err((name, format!("of {origin} expected {expected:?}")));
+            }
+            let (from, to) = told.unwrap_or((1, 0));
+            let mut told = (from..=to).map(|counter| Dot { origin, counter });
+            if let Some(is_lost) = self.known.is_lost
+                && let Some(dot) = told.find(|dot| !is_lost(dot))
+            {
+                return Err(("false alarm", format!("nobody has lost {dot}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lives in it that are over.
+    fn past<'a>(&'a self, clock: &'a Clock) -> impl Iterator<Item = Origin> + 'a {
+        let origins = clock.iter().map(|(origin, _)| origin);
+        origins.filter(|origin| !self.present.contains(origin))
+    }
+}
