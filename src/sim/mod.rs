@@ -21,5 +21,6 @@ mod rest;
 pub mod run;
 mod samples;
 pub mod shrink;
+pub mod steady;
 mod traffic;
 pub mod watch;

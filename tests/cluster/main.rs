@@ -5,3 +5,4 @@
 mod cut_and_heal;
 mod seeds;
 mod simulation;
+mod steady;
