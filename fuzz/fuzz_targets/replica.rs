@@ -270,25 +270,30 @@ impl Replica {
         self.now += u64::from(ms);
         let wall_ms = WALL_MS + self.now;
         self.state.promise(wall_ms);
-        for marker in self.state.end_lives(wall_ms) {
+        let aside = !self.aside.is_empty();
+        for marker in self.state.end_lives(wall_ms, aside) {
             assert!(is_marker(&marker));
             assert_understood(&marker);
         }
-        let _ = self.state.collect(self.now, &ENDS);
+        self.state.give_up(aside);
+        let frontier = if aside { HlcTime::ZERO } else { self.state.frontier(self.now, &ENDS) };
+        let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
         assert!(self.state.ended().len() <= ENDS.ended.finals);
+        if !self.state.may_reissue() {
+            return;
+        }
         let (present, store) = (self.state.present(), &self.store);
         let winner = |key: &Key| store.get(key).map(|version| version.stamp());
         let settled = self.aside.settle(&present, winner);
+        self.state.take_over(&settled.reissue);
         for Write { key, version } in settled.reissue {
             let metadata = Metadata {
                 time: version.time,
                 clocks: version.deps.clone(),
             };
-            if self.state.unmet(&metadata).is_none() {
-                self.write(key, version.content.clone(), metadata);
-            }
+            self.write(key, version.content.clone(), metadata);
         }
     }
 
@@ -311,7 +316,8 @@ impl Replica {
 
     fn put(&mut self, key: Key, content: Content) {
         // What it read may depend on a map that is not known here.
-        if self.state.unmet(&self.client).is_some() {
+        if let Some(missing) = self.state.unmet(&self.client) {
+            self.state.wish_given_up(&missing);
             return;
         }
         // No client can end a life.

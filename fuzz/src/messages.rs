@@ -9,6 +9,7 @@ use causet::core::ended::Ended;
 use causet::core::id::{Dot, Origin};
 use causet::core::roster::RosterEntry;
 use causet::core::swim::Identity;
+use causet::core::tail::Tails;
 use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
     Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,
@@ -27,16 +28,20 @@ pub enum AnyContent {
     Number(u32),
     Text(String),
     Nested(u8),
-    Ended(AnyOrigin),
+    Ended(AnyOrigin, bool),
 }
 
 impl From<AnyContent> for Content {
     fn from(content: AnyContent) -> Self {
         let json = match content {
             AnyContent::Tombstone => return Self::Tombstone,
-            AnyContent::Ended(next) => {
+            AnyContent::Ended(next, gone) => {
                 let (address, below) = (next.address(), next.life());
-                return Self::Ended { address, below };
+                return Self::Ended {
+                    address,
+                    below,
+                    gone,
+                };
             }
             AnyContent::Number(n) => n.to_string(),
             AnyContent::Text(text) => serde_json::Value::from(text).to_string(),
@@ -115,7 +120,17 @@ pub struct AnyDigest {
     frontier: AnyTime,
     roster: Vec<AnyEntry>,
     status: u8,
-    flags: [bool; 3],
+    flags: [bool; 4],
+    given_up: Vec<(AnyOrigin, u64)>,
+}
+
+fn any_tails(dots: Vec<(AnyOrigin, u64)>) -> Tails {
+    let mut tails = Tails::new();
+    for (origin, counter) in dots {
+        let origin: Origin = origin.into();
+        tails.raise(origin.address, Dot { origin, counter }.into());
+    }
+    tails
 }
 
 impl From<AnyDigest> for Digest {
@@ -136,6 +151,8 @@ impl From<AnyDigest> for Digest {
             pushing: digest.flags[0],
             admits: digest.flags[1],
             bootstrapped: digest.flags[2],
+            aside: digest.flags[3],
+            given_up: any_tails(digest.given_up),
         }
     }
 }

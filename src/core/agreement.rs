@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::id::{Address, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
+use super::tail::Tails;
 use super::wire::Digest;
 
 /// The last digests of the other members.
@@ -19,10 +20,17 @@ pub struct Reports(BTreeMap<Address, Digest>);
 /// Who keeps all from agreeing, and on what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// It has not reported in its present life, or with another roster.
+    /// It has not reported in its present life, not for some time, or with another roster.
     Silent(Address),
     /// It does not have everything yet.
     Behind(Address),
+}
+
+/// That all members know the same lives and have given up the same, and that this replica has all that they had written by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accord {
+    /// Of the other members that have versions set aside, the first.
+    pub first_aside: Option<Address>,
 }
 
 impl Reports {
@@ -93,6 +101,30 @@ impl Reports {
         ends.filter(agreed).collect()
     }
 
+    /// Whether all other members know this roster and have given up the same, and what they had written by then is `covered`.
+    pub fn accord(
+        &self,
+        own: Address,
+        roster: &[RosterEntry],
+        given_up: &Tails,
+        covered: &Coverage,
+    ) -> Option<Accord> {
+        let reports = self.comparable(own, roster).ok()?;
+        let agrees = |report: &&Digest| {
+            let written = report.covered.get(&report.from);
+            report.given_up == *given_up && written <= covered.get(&report.from)
+        };
+        reports.iter().all(agrees).then(|| Accord {
+            first_aside: first_aside(&reports),
+        })
+    }
+
+    /// Whether all members that are not forgotten agree, and no other one has versions set aside.
+    pub fn nobody_has_aside(&self, own: Address, roster: &[RosterEntry]) -> bool {
+        let reports = self.comparable(own, roster);
+        reports.is_ok_and(|reports| first_aside(&reports).is_none())
+    }
+
     /// Up to which stamp every member has every write of every life that goes on, `frontier` being this replica's own.
     ///
     /// # Errors
@@ -108,17 +140,32 @@ impl Reports {
         Ok(frontiers.fold(frontier, HlcTime::min))
     }
 
-    /// Who holds the stable stamp back.
-    pub fn holder(&self, own: Address, roster: &[RosterEntry], frontier: HlcTime) -> Holder {
-        match self.comparable(own, roster) {
-            Err(silent) => silent,
-            Ok(reports) => {
-                let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
-                let behind = last.filter(|r| r.frontier < frontier);
-                Holder::Behind(behind.map_or(own, |r| r.from.address))
-            }
+    /// Who holds the stable stamp back: a member whose last report is older than `recent`, that is one for which the others may wait in
+    /// turn; else the one that is furthest behind.
+    pub fn holder(
+        &self,
+        own: Address,
+        roster: &[RosterEntry],
+        frontier: HlcTime,
+        recent: HlcTime,
+    ) -> Holder {
+        let reports = match self.comparable(own, roster) {
+            Err(silent) => return silent,
+            Ok(reports) => reports,
+        };
+        let oldest = reports.iter().min_by_key(|r| (r.promise, r.from.address));
+        if let Some(old) = oldest.filter(|r| r.promise < recent) {
+            return Holder::Silent(old.from.address);
         }
+        let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
+        let behind = last.filter(|r| r.frontier < frontier);
+        Holder::Behind(behind.map_or(own, |r| r.from.address))
     }
+}
+
+fn first_aside(reports: &[&Digest]) -> Option<Address> {
+    let aside = reports.iter().filter(|report| report.aside);
+    aside.map(|report| report.from.address).min()
 }
 
 /// What is covered of the lives of an address below one.
@@ -170,6 +217,8 @@ mod tests {
             roster: roster(),
             bootstrapped: true,
             frontier: at(frontier),
+            aside: false,
+            given_up: Tails::new(),
         }
     }
 
@@ -228,8 +277,20 @@ mod tests {
         assert_eq!(reports.stable(own, &roster(), at(8)), Ok(at(7)));
         assert_eq!(reports.stable(own, &roster(), at(5)), Ok(at(5)));
         let behind = Holder::Behind(origin(2).address);
-        assert_eq!(reports.holder(own, &roster(), at(8)), behind);
-        assert_eq!(reports.holder(own, &roster(), at(5)), Holder::Behind(own));
+        let holder = |frontier| reports.holder(own, &roster(), at(frontier), at(0));
+        assert_eq!(holder(8), behind);
+        assert_eq!(holder(5), Holder::Behind(own));
+    }
+
+    #[test]
+    fn one_that_has_fallen_silent_is_named_before_one_that_waits_for_it() {
+        let at = |ms| HlcTime { ms, count: 0 };
+        let mut silent = report(2, &[], 9);
+        silent.promise = at(900);
+        let reports = reports(&[report(1, &[], 7), silent]);
+        let holder = |recent| reports.holder(origin(1).address, &roster(), at(8), at(recent));
+        assert_eq!(holder(901), Holder::Silent(origin(3).address));
+        assert_eq!(holder(900), Holder::Behind(origin(2).address));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::coverage::Coverage;
 use super::ended::Ended;
 use super::id::{Domain, Key};
 use super::stamp::{HlcTime, Stamp};
+use super::tail::Tails;
 use super::write::{Version, Write};
 
 /// Versions set aside, the winner of each key.
@@ -24,6 +25,8 @@ pub struct Present {
     pub ended: Ended,
     /// Up to where tombstones are gone.
     pub collected: HlcTime,
+    /// What others may go on without.
+    pub given_up: Tails,
 }
 
 /// What has become of versions set aside; they are not aside any more.
@@ -31,10 +34,11 @@ pub struct Present {
 pub struct Settled {
     /// To be issued again, as new writes, in this order.
     pub reissue: Vec<Write>,
-    /// These were given up: nobody can tell them from what was deleted since.
+    /// These were given up: others have gone on without them, or nobody can tell them from what was deleted since.
     pub lost: Vec<Write>,
 }
 
+#[derive(PartialEq, Eq)]
 enum Fate {
     Keep,
     Drop,
@@ -68,22 +72,27 @@ impl Aside {
         self.0.is_empty()
     }
 
-    /// Decides about those that can be decided about, `winner` being the stamps of the keys' present versions.
+    /// Drops what is not needed, and decides about the rest once all of it can be decided about: what is written again is given
+    /// up by its old names, up to the last of them. `winner` gives the stamps of the keys' present versions.
     pub fn settle(&mut self, now: &Present, winner: impl Fn(&Key) -> Option<Stamp>) -> Settled {
         let mut settled = Settled::default();
-        self.0.retain(|key, version| {
-            let write = || Write {
-                key: key.clone(),
-                version: version.clone(),
-            };
-            match now.fate(version, winner(key)) {
-                Fate::Keep => return true,
-                Fate::Drop => {}
-                Fate::Lose => settled.lost.push(write()),
-                Fate::Reissue => settled.reissue.push(write()),
+        let fate = |key: &Key, version: &Version| now.fate(version, winner(key));
+        self.0
+            .retain(|key, version| fate(key, version) != Fate::Drop);
+        if self
+            .0
+            .iter()
+            .any(|(key, version)| fate(key, version) == Fate::Keep)
+        {
+            return settled;
+        }
+        for (key, version) in std::mem::take(&mut self.0) {
+            let write = Write { key, version };
+            match fate(&write.key, &write.version) {
+                Fate::Reissue => settled.reissue.push(write),
+                _ => settled.lost.push(write),
             }
-            false
-        });
+        }
         settled.reissue.sort_by_key(|write| write.version.stamp());
         settled
     }
@@ -102,7 +111,7 @@ impl Present {
         } else if !self.covered.has_ended(&dot.origin) || early {
             // It may come by itself, or what it depends on may.
             Fate::Keep
-        } else if agreed.is_none() && version.time <= self.collected {
+        } else if self.given_up.covers(&dot) || agreed.is_none() && version.time <= self.collected {
             Fate::Lose
         } else {
             Fate::Reissue
@@ -135,6 +144,7 @@ mod tests {
             covered,
             ended,
             collected,
+            given_up: Tails::new(),
         }
     }
 

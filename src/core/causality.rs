@@ -11,23 +11,24 @@
 //! [`ends`]. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
 mod ends;
+mod tails;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Millis;
 use super::agreement::Reports;
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
 use super::coverage::Coverage;
 use super::ended::{Ended, Settlement};
-use super::frontier::Promises;
+use super::frontier::{Held, Promises};
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
 use super::sharing::Sharing;
 use super::stamp::HlcTime;
+use super::tail::Tails;
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 
@@ -42,15 +43,21 @@ pub struct CausalState {
     time: HlcTime,
     buffer: CausalBuffer,
     lives: Lives,
+    /// Somebody has said that this replica's life is over; the next one must be later than this.
+    outlived: Incarnation,
     reports: Reports,
     promises: Promises,
     ended: Ended,
     /// Of `covered` and `ended`, for answers.
     settlement: Arc<Settlement>,
+    /// What this replica will not write again, and nobody else who has heard of it.
+    given_up: Tails,
+    /// What clients have asked about, to be given up.
+    wishes: Tails,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
-    /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
-    stable: VecDeque<(Millis, HlcTime)>,
+    /// What this replica says of its frontier.
+    frontier: Held,
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
@@ -82,6 +89,8 @@ pub enum Untaken {
     Superseded(Incarnation),
     /// Tombstones that could outrank one of its writes are gone already.
     Late,
+    /// One of its writes follows more of an ended life than was agreed on: the sender took no part in that.
+    Unagreed,
     /// It says that lives are over of which this replica has more than was agreed on, or that its own life is: the others have agreed
     /// without it, and it must be born again.
     LeftOut,
@@ -97,6 +106,7 @@ impl CausalState {
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
             lives: Lives::new(origin),
+            outlived: Incarnation::UNKNOWN,
             reports: Reports::new(),
             promises: Promises::new(),
             ended: Ended::new(),
@@ -106,20 +116,27 @@ impl CausalState {
                 &Coverage::new(),
                 &Ended::new(),
             )),
+            given_up: Tails::new(),
+            wishes: Tails::new(),
             collected: None,
-            stable: VecDeque::new(),
+            frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
             first_times: BTreeMap::new(),
             sharing: Sharing::new(),
         }
     }
 
-    /// What of `metadata` this replica has not seen, `None` if it has seen all. Groups of other
+    /// What of `metadata` this replica has not seen, `None` if it has seen all. What was lost with an ended life counts as not seen
+    /// until all have given it up. Groups of other
     /// shards under the same map are not its to check; groups of a map that it does not know cannot be met.
     pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
         let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
-                self.covered.lacking(need)
+                let mut missing = self.covered.lacking(need);
+                for (origin, counter) in self.undecided(need).iter() {
+                    missing.raise(origin, counter);
+                }
+                missing
             } else if domain.map == self.domain.map {
                 Clock::new()
             } else {
@@ -150,7 +167,13 @@ impl CausalState {
         mut metadata: Metadata,
         wall_ms: u64,
     ) -> Write {
-        debug_assert!(self.unmet(&metadata).is_none(), "checked before");
+        debug_assert!(
+            metadata
+                .clocks
+                .get(&self.domain)
+                .is_none_or(|need| !self.covered.lacks_any(need)),
+            "checked before"
+        );
         self.settlement.settle(&mut metadata);
         let time = self.time.tick(metadata.time, wall_ms);
         let deps = self.existing(&metadata.clocks);
@@ -220,6 +243,9 @@ impl CausalState {
         }
         if batch.writes.iter().any(|write| self.is_late(write)) {
             return Err(Untaken::Late);
+        }
+        if batch.writes.iter().any(|write| self.is_unagreed(write)) {
+            return Err(Untaken::Unagreed);
         }
         if batch.writes.iter().any(|write| self.is_left_out(write)) {
             return Err(Untaken::LeftOut);

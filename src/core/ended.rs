@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::coverage::Coverage;
-use super::id::{Address, Domain, Dot, Origin};
+use super::id::{Address, Domain, Dot, Incarnation, Origin};
 use super::metadata::Metadata;
+use super::tail::{Tail, Tails};
 
 /// The last counter that all members agreed on for a life that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Ended {
     finals: BTreeMap<Origin, Final>,
     /// By address: the latest marker.
     markers: BTreeMap<Address, Dot>,
+    /// What all have given up.
+    gone: Tails,
 }
 
 /// How much is remembered, and for how long.
@@ -59,6 +62,31 @@ impl Ended {
         self.markers.insert(address, marker);
     }
 
+    /// Takes note that nobody had agreed on anything of this life.
+    pub fn note_none(&mut self, life: Origin, at_ms: u64) {
+        let none = Final { counter: 0, at_ms };
+        self.finals.entry(life).or_insert(none);
+    }
+
+    /// All members have given these up. True if that is news.
+    pub fn give_up(&mut self, tails: &Tails) -> bool {
+        self.gone.merge(tails)
+    }
+
+    /// What was not agreed on of these lives of an address is lost for certain.
+    pub fn give_up_below(&mut self, address: Address, life: Incarnation) {
+        self.gone.raise(address, Tail::below(life));
+    }
+
+    /// Whether a write of an ended life was not agreed on, and somebody may still write it again.
+    pub fn is_open(&self, origin: &Origin, counter: u64) -> bool {
+        let dot = Dot {
+            origin: *origin,
+            counter,
+        };
+        counter > self.counter(origin).unwrap_or(0) && !self.gone.covers(&dot)
+    }
+
     /// Takes over what another replica remembers: its marker of an address where this one has none, or where the
     /// other's floor is `higher`.
     pub fn merge(&mut self, other: &Self, higher: impl Fn(&Address) -> bool) {
@@ -71,6 +99,7 @@ impl Ended {
                 *ours = *theirs;
             }
         }
+        self.gone.merge(&other.gone);
     }
 
     /// Lets go what is too old or too much.
@@ -90,6 +119,11 @@ impl Ended {
     /// The final counter of a life, if it is remembered.
     pub fn counter(&self, origin: &Origin) -> Option<u64> {
         self.finals.get(origin).map(|f| f.counter)
+    }
+
+    /// All final counters that are remembered.
+    pub fn counters(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
+        self.finals.iter().map(|(origin, f)| (*origin, f.counter))
     }
 
     /// The marker of an address.

@@ -27,6 +27,7 @@ mod sharing;
 pub mod stamp;
 pub mod store;
 pub mod swim;
+pub mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

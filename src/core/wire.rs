@@ -11,6 +11,7 @@ use super::ended::Ended;
 use super::id::{Domain, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
+use super::tail::Tails;
 use super::view::{ForgetMark, Removal};
 use super::write::Write;
 
@@ -74,6 +75,10 @@ pub enum Status {
 
 /// A replica's summary of what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says a thing of its own, and all combinations occur"
+)]
 pub struct Digest {
     /// Whose.
     pub from: Origin,
@@ -97,6 +102,10 @@ pub struct Digest {
     pub roster: Vec<RosterEntry>,
     /// The sender has every write of every life that goes on, up to this stamp.
     pub frontier: HlcTime,
+    /// Whether the sender has versions set aside which it may write again.
+    pub aside: bool,
+    /// What the sender has given up.
+    pub given_up: Tails,
 }
 
 /// Probe of a link and exchange of digests in one.
@@ -112,6 +121,10 @@ pub struct Heartbeat {
 
 /// Answer to a [`Heartbeat`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum HeartbeatAnswer {
     /// The answerer's digest.
     Digest(Digest),
@@ -184,7 +197,8 @@ pub enum PushRefusal {
     OtherDomain,
     /// A later life of the sender is known.
     Superseded(Incarnation),
-    /// Tombstones that could outrank one of the writes are gone at the receiver; the sender has to join from it.
+    /// Tombstones that could outrank one of the writes are gone at the receiver, or one follows what was given up there when a life ended; the
+    /// sender has to join from it.
     Late,
     /// The sender is no member that the receiver knows; it does now.
     Unknown,

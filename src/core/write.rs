@@ -82,6 +82,8 @@ pub enum Content {
         address: Address,
         /// Those earlier than this one.
         below: Incarnation,
+        /// Whether what goes beyond those counters is lost for certain: nobody was forgotten, and nobody had anything set aside.
+        gone: bool,
     },
 }
 

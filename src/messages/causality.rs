@@ -9,7 +9,9 @@ use crate::core::ended::{Ended, Lost, Settlement};
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
+use crate::core::tail::Tails;
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
 };
@@ -34,6 +36,7 @@ pub struct ClientRequest {
 pub struct ClientReply {
     to: Reply<Answer>,
     settlement: Arc<Settlement>,
+    at: HlcTime,
 }
 
 /// What a client is answered by.
@@ -43,26 +46,32 @@ pub struct Answer {
     pub outcome: Outcome,
     /// What the replica knew of ended lives when it admitted the request.
     pub settlement: Arc<Settlement>,
+    /// Hybrid time then: if anything is lost, all that was written in its place.
+    pub at: HlcTime,
 }
 
 impl ClientReply {
     /// A reply to whoever has the other end.
     pub fn new(to: Reply<Answer>) -> Self {
-        let settlement = Arc::default();
-        Self { to, settlement }
+        Self {
+            to,
+            settlement: Arc::default(),
+            at: HlcTime::ZERO,
+        }
     }
 
-    /// The request was admitted by a replica that knows this of ended lives.
-    pub fn settle_by(&mut self, settlement: Arc<Settlement>) {
+    /// The request was admitted by a replica that knows this of ended lives, at this hybrid time.
+    pub fn settle_by(&mut self, settlement: Arc<Settlement>, at: HlcTime) {
         self.settlement = settlement;
+        self.at = at;
     }
 
     /// Answers. A client that has gone misses its answer, not its write.
     pub fn send(self, outcome: Outcome) {
-        let settlement = self.settlement;
         let _ = self.to.send(Answer {
             outcome,
-            settlement,
+            settlement: self.settlement,
+            at: self.at,
         });
     }
 
@@ -75,19 +84,23 @@ impl ClientReply {
 impl Answer {
     /// That of nobody who knows of ended lives.
     pub fn of(outcome: Outcome) -> Self {
-        let settlement = Arc::default();
         Self {
             outcome,
-            settlement,
+            settlement: Arc::default(),
+            at: HlcTime::ZERO,
         }
     }
 
-    /// The metadata that the client gets for the one that it `sent`, and what that names and is lost for ever.
+    /// The metadata that the client gets for the one that it `sent`, and what that names and is lost for ever. Who is told so
+    /// writes above all that was written again of what the lost writes belong to.
     #[must_use]
     pub fn metadata(&self, sent: Metadata) -> (Metadata, Lost) {
         let mut metadata = self.outcome.metadata(sent);
         let lost = self.settlement.lost(&metadata);
         self.settlement.settle(&mut metadata);
+        if !lost.is_empty() {
+            metadata.time = metadata.time.max(self.at);
+        }
         (metadata, lost)
     }
 }
@@ -204,6 +217,8 @@ pub enum Refusal {
 pub struct Deliver {
     /// The writes, checked to be the sender's own.
     pub batch: Batch,
+    /// As in [`ExchangeDigest`].
+    pub removed: bool,
     /// Gets the answer for the peer.
     pub reply: Reply<PushAnswer>,
 }
@@ -217,6 +232,9 @@ pub struct ExchangeDigest {
     pub may_join: bool,
     /// Whether the link is steady, so that batches are taken over it.
     pub steady: bool,
+    /// Whether the peer stands removed, as this node sees it. Then it is not told that its life is over: it learns from the heartbeats
+    /// that it was removed, and begins a new life when it is taken back, not before, or it would pass for one that was restarted.
+    pub removed: bool,
     /// Gets this node's digest, for the peer.
     pub reply: Reply<HeartbeatAnswer>,
 }
@@ -315,12 +333,21 @@ pub struct Reissue {
     pub writes: Vec<Write>,
     /// How many versions are still set aside.
     pub aside: usize,
+    /// What had been given up when that was decided.
+    pub given_up: Tails,
 }
 
 /// `Store` → `Causality`: the store has gone over its byte limit, or is below it again.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreFilled {
     /// Whether it is over.
+    pub full: bool,
+}
+
+/// `Store` → `Causality`: there are as many tombstones as are kept for members that are down, or fewer again.
+#[derive(Debug, Clone, Copy)]
+pub struct TombstonesFilled {
+    /// Whether there are as many.
     pub full: bool,
 }
 

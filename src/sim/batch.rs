@@ -31,13 +31,14 @@ const MUST_HAPPEN: [&str; 18] = [
 ];
 
 /// The same for a batch with faults about the life and end of origins.
-const ENDS_MUST_HAPPEN: [&str; 6] = [
+const ENDS_MUST_HAPPEN: [&str; 7] = [
     "lives_retired",
     "answers_with_lost_writes",
     "tombstones_collected",
     "incarnations_renewed",
     "writes_reissued",
     "members_forgotten reason=\"age\"",
+    "members_forgotten reason=\"room\"",
 ];
 
 /// The sum of many runs.

@@ -28,6 +28,9 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 /// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
+/// Versions that a replica has set aside, which it may write again.
+const ASIDE: &str = "causet_writes_set_aside";
+
 /// How often some node is looked into, one after the other.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
@@ -267,8 +270,16 @@ impl Run {
         let counted =
             entries.flat_map(|(origin, last)| (1..=last).map(move |n| Dot { origin, counter: n }));
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
-        let known = counted.chain(acknowledged.into_iter().map(|(_, dot)| dot));
-        let only_here = |dot: &Dot| mine.has(dot) && !others.iter().any(|other| other.has(dot));
+        let ended = mine
+            .ended
+            .counters()
+            .flat_map(|(origin, last)| (1..=last).map(move |counter| Dot { origin, counter }));
+        let known = counted.chain(ended);
+        let known = known.chain(acknowledged.into_iter().map(|(_, dot)| dot));
+        // What is aside is in no digest.
+        let aside = self.has_aside(node);
+        let mine_has = |dot: &Dot| mine.has(dot) || aside;
+        let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
         let now_ms = self.now_ms();
         let lost: Vec<Dot> = known.filter(only_here).collect();
         for dot in lost {
@@ -276,6 +287,12 @@ impl Run {
         }
         self.crashed
             .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    fn has_aside(&self, node: usize) -> bool {
+        let text = self.cluster.gateway(node).map(|it| it.metrics_text());
+        let aside = |(name, value): (&str, u64)| family(name) == ASIDE && value > 0;
+        text.is_some_and(|text| samples(&text).any(aside))
     }
 
     /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
@@ -356,6 +373,7 @@ impl Run {
             ("causet_parked_requests", 0),
             ("causet_causal_buffer_writes", 0),
             ("causet_outbox_writes", 0),
+            (ASIDE, 0),
             ("causet_link_state", 2),
         ];
         let texts = self.cluster.metrics();

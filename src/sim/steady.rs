@@ -94,6 +94,7 @@ impl Run {
             skews_ms: vec![0; usize::from(course.nodes)],
             tight: false,
             forget_after_ms: None,
+            tombstones_max: None,
         };
         let cluster = Cluster::new(&shape, course.seed);
         cluster.network.stop_judging();

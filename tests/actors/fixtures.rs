@@ -105,6 +105,8 @@ pub(crate) fn batch(writes: Vec<Write>) -> Batch {
 /// What a serving replica says that pushes nothing at the moment.
 pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
+        aside: false,
+        given_up: causet::core::tail::Tails::new(),
         from,
         domain: DOMAIN,
         roster: Vec::new(),

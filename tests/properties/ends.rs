@@ -125,12 +125,16 @@ impl Node {
             || self.state.ended().counter(&dot.origin) >= Some(dot.counter)
     }
 
-    fn digest(&mut self, wall_ms: u64) -> Digest {
-        let frontier = if self.bootstrapped {
-            self.state.frontier()
+    fn frontier(&mut self, now_ms: u64) -> HlcTime {
+        if self.bootstrapped && self.aside.is_empty() {
+            self.state.frontier(now_ms, &ENDS)
         } else {
             HlcTime::ZERO
-        };
+        }
+    }
+
+    fn digest(&mut self, wall_ms: u64, now_ms: u64) -> Digest {
+        let frontier = self.frontier(now_ms);
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
@@ -142,6 +146,8 @@ impl Node {
             bootstrapped: self.bootstrapped,
             roster: self.state.lives().roster(),
             frontier,
+            aside: !self.aside.is_empty(),
+            given_up: self.state.given_up().clone(),
         }
     }
 }
@@ -294,13 +300,13 @@ impl World {
         match self.nodes[to].state.deliver(batch.check().unwrap()) {
             Ok(delivery) => self.nodes[to].apply(delivery.ready),
             Err(Untaken::LeftOut) => self.be_reborn(to),
-            Err(Untaken::Superseded(_) | Untaken::Late) => {}
+            Err(Untaken::Superseded(_) | Untaken::Late | Untaken::Unagreed) => {}
         }
     }
 
     fn say(&mut self, at: usize) -> Digest {
         let wall_ms = self.wall_ms(at);
-        self.nodes[at].digest(wall_ms)
+        self.nodes[at].digest(wall_ms, self.now_ms)
     }
 
     fn hear(&mut self, at: usize, digest: &Digest) {
@@ -340,7 +346,7 @@ impl World {
                 };
                 self.nodes[to].state.learn_life(own);
             }
-            Err(Unusable::Ended | Unusable::Late) => {}
+            Err(Unusable::Ended | Unusable::Late | Unusable::Unagreed) => {}
         }
     }
 
@@ -350,7 +356,8 @@ impl World {
         if !node.bootstrapped {
             return;
         }
-        for marker in node.state.end_lives(wall_ms) {
+        let aside = !node.aside.is_empty();
+        for marker in node.state.end_lives(wall_ms, aside) {
             let deps = marker
                 .version
                 .deps
@@ -362,11 +369,17 @@ impl World {
             self.note(marker, past);
         }
         let node = &mut self.nodes[at];
-        let _ = node.state.collect(now_ms, &ENDS);
+        node.state.give_up(aside);
+        let frontier = node.frontier(now_ms);
+        let _ = node.state.collect(frontier, &ENDS);
         node.store.collect(node.state.collected());
+        if !node.state.may_reissue() {
+            return;
+        }
         let (present, store) = (node.state.present(), &node.store);
         let winner = |key: &Key| store.get(key).map(|version| version.stamp());
         let settled = node.aside.settle(&present, winner);
+        node.state.take_over(&settled.reissue);
         for Write { key, version } in settled.reissue {
             let metadata = Metadata {
                 time: version.time,
@@ -417,11 +430,16 @@ impl World {
 
     /// Whether the client is served there; then it is told what is lost.
     fn is_served(&mut self, client: usize, at: usize) -> bool {
-        let node = &self.nodes[at];
+        let node = &mut self.nodes[at];
         let client = &mut self.clients[client];
-        if !node.bootstrapped || node.state.unmet(&client.metadata).is_some() {
+        if !node.bootstrapped {
             return false;
         }
+        if let Some(missing) = node.state.unmet(&client.metadata) {
+            node.state.wish_given_up(&missing);
+            return false;
+        }
+        let node = &self.nodes[at];
         let settlement = node.state.settlement().clone();
         let lost = settlement.lost(&client.metadata);
         let named = client.metadata.clocks.get(&DOMAIN).cloned();

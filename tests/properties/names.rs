@@ -159,9 +159,10 @@ pub(crate) fn any_json() -> impl Strategy<Value = String> {
 
 pub(crate) fn any_content() -> impl Strategy<Value = Content> {
     let value = any_json().prop_map(|json| Content::Value(Value::new(&json).unwrap()));
-    let ended = any_origin().prop_map(|next| Content::Ended {
+    let ended = (any_origin(), any::<bool>()).prop_map(|(next, gone)| Content::Ended {
         address: next.address,
         below: next.incarnation,
+        gone,
     });
     prop_oneof![4 => value, 2 => Just(Content::Tombstone), 1 => ended]
 }

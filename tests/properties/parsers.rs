@@ -14,6 +14,7 @@ use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
+use causet::core::tail::Tails;
 use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
     self, Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest,
@@ -104,12 +105,22 @@ fn any_entry() -> impl Strategy<Value = RosterEntry> {
     })
 }
 
+fn any_tails() -> impl Strategy<Value = Tails> {
+    vec((any_origin(), any::<u64>()), 0..3).prop_map(|dots| {
+        let mut tails = Tails::new();
+        for (origin, counter) in dots {
+            tails.raise(origin.address, Dot { origin, counter }.into());
+        }
+        tails
+    })
+}
+
 fn any_digest() -> impl Strategy<Value = Digest> {
-    let flags = any::<(bool, bool, bool)>();
+    let flags = any::<(bool, bool, bool, bool)>();
     let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
     let times = (any_time(), any_time());
-    (about, any_coverage(), times, flags).prop_map(
-        |((from, domain, roster), covered, (promise, frontier), flags)| Digest {
+    (about, any_coverage(), times, flags, any_tails()).prop_map(
+        |((from, domain, roster), covered, (promise, frontier), flags, given_up)| Digest {
             from,
             domain,
             roster,
@@ -120,6 +131,8 @@ fn any_digest() -> impl Strategy<Value = Digest> {
             admits: flags.1,
             bootstrapped: flags.2,
             frontier,
+            aside: flags.3,
+            given_up,
         },
     )
 }
@@ -350,10 +363,13 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
 }
 
 fn wild_content() -> impl Strategy<Value = Option<Content>> {
-    proptest::option::of(wild_origin().prop_map(|next| Content::Ended {
-        address: next.address,
-        below: next.incarnation,
-    }))
+    proptest::option::of(
+        (wild_origin(), any::<bool>()).prop_map(|(next, gone)| Content::Ended {
+            address: next.address,
+            below: next.incarnation,
+            gone,
+        }),
+    )
 }
 
 fn wild_digest() -> impl Strategy<Value = Digest> {
@@ -364,26 +380,35 @@ fn wild_digest() -> impl Strategy<Value = Digest> {
         wild_time(),
         wild_time(),
         roster,
+        (any::<bool>(), wild_origin(), wild()),
     )
-        .prop_map(|(from, covered, promise, frontier, roster)| Digest {
-            from,
-            domain: DOMAIN,
-            roster: roster
-                .into_iter()
-                .map(|(origin, forgotten)| RosterEntry {
-                    address: origin.address,
-                    life: origin.incarnation,
-                    forgotten,
-                })
-                .collect(),
-            covered,
-            promise,
-            status: Status::Serving,
-            pushing: false,
-            admits: true,
-            bootstrapped: true,
-            frontier,
-        })
+        .prop_map(
+            |(from, covered, promise, frontier, roster, (aside, origin, counter))| Digest {
+                from,
+                domain: DOMAIN,
+                roster: roster
+                    .into_iter()
+                    .map(|(origin, forgotten)| RosterEntry {
+                        address: origin.address,
+                        life: origin.incarnation,
+                        forgotten,
+                    })
+                    .collect(),
+                covered,
+                promise,
+                status: Status::Serving,
+                pushing: false,
+                admits: true,
+                bootstrapped: true,
+                frontier,
+                aside,
+                given_up: {
+                    let mut tails = Tails::new();
+                    tails.raise(origin.address, Dot { origin, counter }.into());
+                    tails
+                },
+            },
+        )
 }
 
 fn wild_write() -> impl Strategy<Value = Write> {
@@ -465,9 +490,11 @@ proptest! {
             replica.state.learn_life(Origin { incarnation, ..replica.state.origin() });
         }
         replica.state.promise(5);
-        replica.state.end_lives(5);
-        replica.state.frontier();
-        let _ = replica.state.collect(9_000, &ENDS);
+        replica.state.end_lives(5, false);
+        replica.state.give_up(false);
+        replica.state.may_reissue();
+        let frontier = replica.state.frontier(9_000, &ENDS);
+        let _ = replica.state.collect(frontier, &ENDS);
         replica.state.expire_ended(&ENDS);
         if replica.state.successor(replica.state.origin()).is_some() {
             replica.state.be_reborn(5, u64::MAX);

@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::agreement::Holder;
-use crate::core::id::Origin;
+use crate::core::id::{Incarnation, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::Status;
@@ -14,7 +14,7 @@ use crate::messages::causality::{OwnLifeSuperseded, Reissue};
 use crate::messages::mailbox::Mail;
 use crate::messages::peers::Publish;
 use crate::messages::store::{ApplyWrites, Collect, KeepAside, SetAside, SettleAside};
-use crate::messages::view::IncarnationRenewed;
+use crate::messages::view::{ForgetLongestDown, IncarnationRenewed};
 use crate::metrics::as_gauge;
 
 impl Causality {
@@ -22,6 +22,12 @@ impl Causality {
     pub(super) fn learn_life(&mut self, seen: Origin) {
         self.state.learn_life(seen);
         self.gauge_buffer();
+        self.mind_own_life();
+    }
+
+    /// A peer says that the present life is over, and knows this one of its address, or a bound below later ones.
+    pub(super) fn be_outlived(&mut self, by: Incarnation) {
+        self.state.be_outlived(by);
         self.mind_own_life();
     }
 
@@ -46,6 +52,7 @@ impl Causality {
         self.aside = 1;
         self.settling = false;
         self.collected = HlcTime::ZERO;
+        self.crowded_since = None;
         self.repair.ended();
         self.serving.start_again(self.parts.uptime.now());
         self.refuse_parked();
@@ -57,8 +64,10 @@ impl Causality {
     }
 
     pub(super) fn frontier(&mut self) -> HlcTime {
-        if self.serving.has_caught_up() {
-            self.state.frontier()
+        // What was set aside may be a tombstone's victim: it has to be looked at before that goes.
+        if self.serving.has_caught_up() && self.aside == 0 {
+            let now = self.parts.uptime.now();
+            self.state.frontier(now, &self.parts.rules.ends)
         } else {
             HlcTime::ZERO
         }
@@ -71,26 +80,27 @@ impl Causality {
         }
         let wall_ms = self.parts.wall.now_ms();
         let floors = self.state.covered().floors().to_vec();
-        for marker in self.state.end_lives(wall_ms) {
+        for marker in self.state.end_lives(wall_ms, self.aside > 0) {
             self.parts.metrics.lives_retired.inc();
             self.publish(marker);
         }
-        if self.state.covered().floors() != floors {
+        let told = self.state.give_up(self.aside > 0);
+        if told || self.state.covered().floors() != floors {
             self.release_parked();
         }
+        self.release_decided();
         let rules = self.parts.rules.ends;
         self.state.expire_ended(&rules);
         let remembered = as_gauge(self.state.ended().len());
         self.parts.metrics.lives_remembered.set(remembered);
         self.collect(wall_ms);
+        self.mind_crowd();
         self.settle_aside();
     }
 
     fn collect(&mut self, wall_ms: u64) {
-        let holder = self
-            .state
-            .collect(self.parts.uptime.now(), &self.parts.rules.ends)
-            .err();
+        let frontier = self.frontier();
+        let holder = self.state.collect(frontier, &self.parts.rules.ends).err();
         let upto = self.state.collected();
         if upto > self.collected {
             self.collected = upto;
@@ -118,8 +128,25 @@ impl Causality {
         self.holder = holder;
     }
 
+    /// Has room made while there are too many tombstones and some member holds them back. Whom, if anybody, the view decides.
+    fn mind_crowd(&mut self) {
+        let now = self.parts.uptime.now();
+        let crowded = self.tombstones_full && self.holder.is_some();
+        self.parts
+            .metrics
+            .tombstones_crowded
+            .set(i64::from(crowded));
+        let since = crowded.then(|| self.crowded_since.unwrap_or(now));
+        self.crowded_since = since;
+        if let Some(since) = since {
+            let crowded_ms = now - since;
+            let make_room = &self.parts.edges.make_room;
+            make_room.tell(ForgetLongestDown { crowded_ms });
+        }
+    }
+
     fn settle_aside(&mut self) {
-        if self.aside == 0 || self.settling {
+        if self.aside == 0 || self.settling || !self.state.may_reissue() {
             return;
         }
         self.settling = true;
@@ -137,42 +164,43 @@ impl Causality {
         }
         self.settling = false;
         self.aside = reissue.aside;
-        let (now, later): (Vec<Write>, Vec<Write>) = reissue
-            .writes
-            .into_iter()
-            .partition(|write| self.may_reissue(write));
-        if !later.is_empty() {
-            self.aside += later.len();
-            let writes = later;
-            self.parts.edges.keep_aside.tell(KeepAside { writes });
+        let writes = reissue.writes;
+        if writes.is_empty() {
+            return;
         }
+        // Meanwhile somebody may have been told that one of them is lost.
+        let unchanged = reissue.given_up == *self.state.given_up();
+        let open = self.serving.status() == Status::Serving;
+        let met = writes.iter().all(|write| self.has_deps_of(write));
+        if !(unchanged && open && met && self.state.may_reissue()) {
+            self.aside += writes.len();
+            return self.parts.edges.keep_aside.tell(KeepAside { writes });
+        }
+        self.state.take_over(&writes);
         let wall_ms = self.parts.wall.now_ms();
-        let count = now.len();
-        let mut writes = Vec::with_capacity(count);
-        for Write { key, version } in now {
+        let mut issued = Vec::with_capacity(writes.len());
+        for Write { key, version } in writes {
             let metadata = Metadata {
                 time: version.time,
                 clocks: version.deps.clone(),
             };
             let content = version.content.clone();
-            writes.push(self.state.write(key, content, metadata, wall_ms));
+            issued.push(self.state.write(key, content, metadata, wall_ms));
         }
-        if count > 0 {
-            log::info!("{count} writes of an earlier life are written again");
-            self.parts.metrics.writes_reissued.inc_by(count as u64);
-            let apply = writes.clone();
-            self.parts.edges.apply.tell(ApplyWrites { writes: apply });
-            for write in writes {
-                self.publish(write);
-            }
-            self.release_parked();
+        let count = issued.len();
+        log::info!("{count} writes of an earlier life are written again");
+        self.parts.metrics.writes_reissued.inc_by(count as u64);
+        let writes = issued.clone();
+        self.parts.edges.apply.tell(ApplyWrites { writes });
+        for write in issued {
+            self.publish(write);
         }
+        self.release_parked();
     }
 
-    fn may_reissue(&self, write: &Write) -> bool {
+    fn has_deps_of(&self, write: &Write) -> bool {
         let deps = write.version.deps.get(&self.state.domain());
-        let met = deps.is_none_or(|deps| !self.state.covered().lacks_any(deps));
-        met && self.serving.status() == Status::Serving
+        deps.is_none_or(|deps| !self.state.covered().lacks_any(deps))
     }
 
     pub(super) fn publish(&self, write: Write) {
@@ -193,11 +221,6 @@ impl Handler<Mail<OwnLifeSuperseded>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
-        let address = self.state.origin().address;
-        let incarnation = mail.open().incarnation;
-        self.learn_life(Origin {
-            address,
-            incarnation,
-        });
+        self.be_outlived(mail.open().incarnation);
     }
 }

@@ -20,9 +20,18 @@ use crate::core::write::{Content, Version, Write};
 pub struct EndRules {
     /// Memory of ended lives.
     pub ended: EndedLimits,
-    /// How long all must have agreed on a stamp before tombstones up to it go, in milliseconds. So a replica whose clock is behind by
-    /// less loses nothing that it writes after an isolated restart.
+    /// How long a replica must have had everything up to a stamp before it says so, in milliseconds. Restarted in isolation, with
+    /// a clock set back by less, it stamps its writes above all that the others can have collected.
     pub margin_ms: u64,
+}
+
+/// That the lives of an address below one are over.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    address: Address,
+    below: Incarnation,
+    /// Whether what goes beyond the agreed counters is lost for certain.
+    gone: bool,
 }
 
 /// Why nothing of a join was taken.
@@ -37,6 +46,9 @@ pub enum Unusable {
     /// It holds a write that tombstones might outrank which are gone here, and has not seen all that was seen here by then.
     #[error("it brings a write from before what was collected here")]
     Late,
+    /// It has more of an ended life than was agreed on: it took no part in that.
+    #[error("it has writes of an ended life that were not agreed on")]
+    Unagreed,
     /// This replica holds such a write itself, or has writes of an ended life beyond its agreed last counter: it took no part in what
     /// the others agreed on.
     #[error("this replica took no part in what was agreed there")]
@@ -95,6 +107,7 @@ impl CausalState {
                 self.time = self.time.max(digest.promise);
             }
             let counter = digest.covered.get(&digest.from);
+            self.given_up.merge(&digest.given_up);
             self.promises
                 .give(digest.from, counter, digest.promise, &self.covered);
         }
@@ -105,12 +118,25 @@ impl CausalState {
     pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
         let below = self.covered.floor(&seen.address);
         let retired = (seen.incarnation < below).then_some(below);
-        self.lives.successor(&seen).max(retired)
+        let told = self.outlived.max(seen.incarnation);
+        let told = (seen == self.origin && told > seen.incarnation).then_some(told);
+        self.lives.successor(&seen).max(retired).max(told)
     }
 
-    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
-    pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
+    /// A peer says that this replica must take a life later than its own, above this one. Nobody need ever have lived that: so it
+    /// is not told to others as a life of this node.
+    pub fn be_outlived(&mut self, by: Incarnation) {
+        self.outlived = self.outlived.max(by);
+    }
+
+    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them. `aside` says
+    /// whether this replica has versions set aside.
+    pub fn end_lives(&mut self, wall_ms: u64, aside: bool) -> Vec<Write> {
         let roster = self.lives.roster();
+        // Then nobody can hold any more of an ended life than all agree on.
+        let gone = !aside
+            && !self.lives.forgets_anybody()
+            && self.reports.nobody_has_aside(self.origin.address, &roster);
         let ended = self
             .reports
             .ended(self.origin.address, &roster, &self.covered);
@@ -119,23 +145,27 @@ impl CausalState {
             let ends = |o: &Origin| o.address == address && o.incarnation < below;
             let mut finals = self.covered.clock().clone();
             finals.retain(ends);
+            let end = End {
+                address,
+                below,
+                gone,
+            };
             if finals.is_empty() {
-                self.covered.end(address, below);
+                self.end(None, end, &finals);
             } else {
-                markers.push(self.mark(address, below, &finals, wall_ms));
+                markers.push(self.mark(end, &finals, wall_ms));
             }
         }
         self.resettle();
         markers
     }
 
-    fn mark(
-        &mut self,
-        address: Address,
-        below: Incarnation,
-        finals: &Clock,
-        wall_ms: u64,
-    ) -> Write {
+    fn mark(&mut self, end: End, finals: &Clock, wall_ms: u64) -> Write {
+        let End {
+            address,
+            below,
+            gone,
+        } = end;
         let mut deps = finals.clone();
         if let Some(earlier) = self.ended.marker(&address)
             && !self.covered.has_ended(&earlier.origin)
@@ -146,11 +176,15 @@ impl CausalState {
             dot: self.next_dot(),
             time: self.time.tick(HlcTime::ZERO, wall_ms),
             deps: Arc::new(Clocks::from_iter([(self.domain, deps)])),
-            content: Content::Ended { address, below },
+            content: Content::Ended {
+                address,
+                below,
+                gone,
+            },
         };
         let marker = Write::marker(version);
         self.cover(&marker);
-        self.end(&marker, address, below, finals);
+        self.end(Some(&marker), end, finals);
         marker
     }
 
@@ -160,33 +194,61 @@ impl CausalState {
         let domain = self.domain;
         let mut markers = Vec::new();
         applied.retain(|write| match write.version.content {
-            Content::Ended { address, below } => {
-                markers.push((write.clone(), address, below));
+            Content::Ended {
+                address,
+                below,
+                gone,
+            } => {
+                let end = End {
+                    address,
+                    below,
+                    gone,
+                };
+                markers.push((write.clone(), end));
                 false
             }
             Content::Value(_) | Content::Tombstone => true,
         });
-        for (marker, address, below) in markers {
+        for (marker, end) in markers {
             let finals = marker.version.deps.get(&domain).cloned();
             let mut finals = finals.unwrap_or_default();
-            finals.retain(|o| o.address == address && o.incarnation < below);
-            self.end(&marker, address, below, &finals);
+            finals.retain(|o| o.address == end.address && o.incarnation < end.below);
+            self.end(Some(&marker), end, &finals);
         }
         self.resettle();
         applied.len() < before
     }
 
-    fn end(&mut self, marker: &Write, address: Address, below: Incarnation, finals: &Clock) {
-        if self.covered.floor(&address) < below {
-            self.ended
-                .note(address, finals, marker.dot(), marker.version.time.ms);
-            self.covered.end(address, below);
+    fn end(&mut self, marker: Option<&Write>, end: End, finals: &Clock) {
+        let End {
+            address,
+            below,
+            gone,
+        } = end;
+        if gone {
+            self.ended.give_up_below(address, below);
         }
+        if self.covered.floor(&address) >= below {
+            return;
+        }
+        if let Some(marker) = marker {
+            let at_ms = marker.version.time.ms;
+            self.ended.note(address, finals, marker.dot(), at_ms);
+        }
+        let forgotten = Origin {
+            address,
+            incarnation: self.lives.forgotten(&address),
+        };
+        if forgotten.incarnation.next() == below {
+            // It may be back with writes of that life; that none was agreed on must be told from not knowing any more.
+            self.ended.note_none(forgotten, self.time.ms);
+        }
+        self.covered.end(address, below);
     }
 
     /// Whether a marker ends this replica's own life, or a life of which more is covered here than was agreed on.
     pub(super) fn is_left_out(&self, write: &Write) -> bool {
-        let Content::Ended { address, below } = write.version.content else {
+        let Content::Ended { address, below, .. } = write.version.content else {
             return false;
         };
         let agreed = write.version.deps.get(&self.domain);
@@ -194,6 +256,12 @@ impl CausalState {
         let ends = |o: &Origin| o.address == address && o.incarnation < below;
         let mut covered = self.covered.clock().iter();
         ends(&self.origin) || covered.any(|(o, counter)| ends(&o) && counter > agreed(&o))
+    }
+
+    /// Whether a write follows more of an ended life than was agreed on: its maker took no part in that.
+    pub(super) fn is_unagreed(&self, write: &Write) -> bool {
+        let deps = write.version.deps.get(&self.domain);
+        deps.is_some_and(|deps| self.ended.first_exceeded(deps, &self.covered).is_some())
     }
 
     /// To be called after floors were raised.
@@ -236,6 +304,13 @@ impl CausalState {
         let judged = collected.is_none_or(|collected| has_seen(&cut.covered, collected));
         if !judged && cut.writes.iter().any(|write| self.is_late(write)) {
             return Err(Unusable::Late);
+        }
+        if self
+            .ended
+            .first_exceeded(cut.covered.clock(), &self.covered)
+            .is_some()
+        {
+            return Err(Unusable::Unagreed);
         }
         let exceeded = cut
             .rest
@@ -316,12 +391,13 @@ impl CausalState {
         }
     }
 
-    /// This replica has every write of every life that goes on, up to this stamp.
-    pub fn frontier(&mut self) -> HlcTime {
+    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin.
+    pub fn frontier(&mut self, now: Millis, rules: &EndRules) -> HlcTime {
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
-        others.map_or(self.time, |others| others.min(self.time))
+        let reached = others.map_or(self.time, |others| others.min(self.time));
+        self.frontier.hold(now, reached, rules.margin_ms)
     }
 
     /// Up to where tombstones are gone, or must go now.
@@ -329,35 +405,32 @@ impl CausalState {
         self.collected.as_ref().map_or(HlcTime::ZERO, |c| c.time)
     }
 
-    /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
+    /// Raises the stamp up to which tombstones must go, as far as all members agree on it and there can be any. `frontier` is this
+    /// replica's, as its digests say it.
     ///
     /// # Errors
-    /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(&mut self, now: Millis, rules: &EndRules) -> Result<(), Holder> {
+    /// Who holds the stamp back, if there are tombstones that it is too small for and it is further behind than it always is, being said after
+    /// the margin.
+    pub fn collect(&mut self, frontier: HlcTime, rules: &EndRules) -> Result<(), Holder> {
         if self.newest_tombstone <= self.collected() {
-            self.stable.clear();
             return Ok(());
         }
-        let (own, roster, frontier) = (self.origin.address, self.lives.roster(), self.frontier());
+        let (own, roster) = (self.origin.address, self.lives.roster());
         let stable = self.reports.stable(own, &roster, frontier)?;
-        if self.stable.back().is_none_or(|(_, last)| *last < stable) {
-            self.stable.push_back((now, stable));
-        }
-        let mut upto = HlcTime::ZERO;
-        while let Some((at, stable)) = self.stable.front()
-            && *at + rules.margin_ms <= now
-        {
-            upto = (*stable).min(self.newest_tombstone);
-            self.stable.pop_front();
-        }
+        let upto = stable.min(self.newest_tombstone);
         if upto > self.collected() {
             self.collected = Some(Collected {
                 time: upto,
                 covered: self.covered.clone(),
             });
         }
-        if stable < self.newest_tombstone {
-            return Err(self.reports.holder(own, &roster, frontier));
+        let ago = |margins| HlcTime {
+            ms: self.time.ms.saturating_sub(margins * rules.margin_ms),
+            count: 0,
+        };
+        if stable < self.newest_tombstone && stable < ago(2) {
+            let recent = ago(1);
+            return Err(self.reports.holder(own, &roster, frontier, recent));
         }
         Ok(())
     }
@@ -381,12 +454,13 @@ impl CausalState {
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
-        let known = known.max(self.covered.floor(&own));
+        let known = known.max(self.covered.floor(&own)).max(self.outlived);
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives.learn(self.origin);
         let born = Self {
             time: self.time,
             lives: self.lives.clone(),
+            given_up: self.given_up.clone(),
             ..Self::new(self.origin, self.domain, self.buffer.limits())
         };
         *self = born;
@@ -400,6 +474,7 @@ impl CausalState {
             covered: self.covered.clone(),
             ended: self.ended.clone(),
             collected: self.collected(),
+            given_up: self.given_up.clone(),
         }
     }
 

@@ -35,6 +35,8 @@ fn digest(covered: u64) -> Digest {
         admits: true,
         bootstrapped: true,
         frontier: HlcTime::ZERO,
+        aside: false,
+        given_up: crate::core::tail::Tails::new(),
     }
 }
 

@@ -98,6 +98,7 @@ fn reissue(stage: &Stage, writes: Vec<Write>, aside: usize) -> Reissue {
         by: settling.by,
         writes,
         aside,
+        given_up: settling.present.given_up,
     }
 }
 
@@ -204,6 +205,7 @@ fn a_marker_that_ends_this_nodes_own_life_is_not_taken_and_leads_to_a_new_one() 
         let ended = Content::Ended {
             address: address(9),
             below,
+            gone: true,
         };
         let answer = stage.push(vec![put("-", dot(1, 1), ended, &[])]).await;
         assert_eq!(answer, PushAnswer::Refused(PushRefusal::NotServing));
@@ -220,6 +222,7 @@ fn who_has_more_of_an_ended_life_than_was_agreed_on_is_born_again() {
         let ended = Content::Ended {
             address: address(1),
             below: reborn(1).incarnation,
+            gone: true,
         };
         let marker = put("-", dot(2, 1), ended, &[(1, 1)]);
         let answer = stage.push(vec![marker]).await;
