@@ -26,6 +26,7 @@ use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
+use super::sharing::Sharing;
 use super::stamp::HlcTime;
 use super::tail::Tails;
 use super::wire::{Batch, Collected};
@@ -61,6 +62,7 @@ pub struct CausalState {
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
     first_times: BTreeMap<Origin, HlcTime>,
+    sharing: Sharing,
 }
 
 /// What a batch has led to.
@@ -120,6 +122,7 @@ impl CausalState {
             frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
             first_times: BTreeMap::new(),
+            sharing: Sharing::new(),
         }
     }
 
@@ -217,14 +220,15 @@ impl CausalState {
 
     /// The groups that can name a write: while there is one shard, its own. A group of a shard that does not exist
     /// comes from no replica; kept with the version it would be handed on to every reader, for ever.
-    fn existing(&self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
-        let exists = |domain: &Domain| *domain == self.domain;
+    fn existing(&mut self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
+        let own = self.domain;
+        let exists = |domain: &Domain| *domain == own;
         if clocks.iter().all(|(domain, _)| exists(domain)) {
-            return clocks.clone();
+            return self.sharing.share(clocks.clone());
         }
         let groups = clocks.iter().filter(|(domain, _)| exists(domain));
         let groups = groups.map(|(domain, clock)| (*domain, clock.clone()));
-        Arc::new(groups.collect())
+        self.sharing.share(Arc::new(groups.collect()))
     }
 
     /// Takes a peer's batch: what is next is delivered, what is early is parked, what is covered is
