@@ -212,6 +212,17 @@ fn a_life_of_which_nobody_has_anything_ends_without_a_marker() {
         assert_eq!(stage.published(), []);
         let floor = stage.last_digest().covered.floor(&address(1));
         assert_eq!(floor, reborn(1).incarnation);
+        // Nobody can say that there was no such life: all have to give it up before the client is told.
+        pass(BEAT_MS).await;
+        assert_eq!(stage.metrics.parked_requests.get(), 1);
+        let given_up = stage.last_digest().given_up;
+        assert!(given_up.covers(&dot(1, 4)));
+        for from in [reborn(1), origin(2)] {
+            let given_up = given_up.clone();
+            let heard = report(from, Clock::new());
+            stage.hear(Digest { given_up, ..heard }, true).await;
+        }
+        pass(BEAT_MS).await;
         let answer = read(&stage, &mut parked);
         let (settled, lost) = answer.metadata(metadata(&[(1, 4)]));
         assert!(settled.clocks.is_empty());
