@@ -39,6 +39,9 @@ enum What {
         /// Days
         #[arg(long, default_value_t = 30)]
         days: u32,
+        /// Days from one count to the next
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        count_days: u32,
     },
     /// A restart every 20 seconds
     Restarts {
@@ -65,15 +68,19 @@ impl What {
             idle_week: false,
         };
         match self {
-            Self::Month { every_ms, days } => {
-                let weeks = (1..=days / 7).map(|week| week * 7);
-                let rest = Some(days).filter(|days| days % 7 > 0);
+            Self::Month {
+                every_ms,
+                days,
+                count_days,
+            } => {
+                let whole = (1..=days / count_days).map(|count| count * count_days);
+                let rest = Some(days).filter(|days| days % count_days > 0);
                 Course {
                     keys_each: 100,
                     request_every_ms: every_ms,
                     restart_every_ms: 8 * 3_600_000,
                     down_ms: 60_000,
-                    count_after: weeks.chain(rest).map(|day| day * 3).collect(),
+                    count_after: whole.chain(rest).map(|day| day * 3).collect(),
                     ..course
                 }
             }
