@@ -40,7 +40,7 @@ struct Arguments {
     /// Stop after this many seconds, whatever is left
     #[arg(long)]
     seconds: Option<u64>,
-    /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes
+    /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes, more deletes than are kept
     #[arg(long)]
     ends: bool,
     /// Stop at the first seed that fails

@@ -161,6 +161,9 @@ pub struct Limits {
     pub client_timeout_ms: u64,
     /// Bytes of keys, values and their metadata; beyond: 507 for PUT alone.
     pub store_max_bytes: u64,
+    /// Tombstones from which members that are down are forgotten, the one first that has been down for longest: some 400 bytes each by
+    /// the store's estimate, so a tenth of it.
+    pub tombstones_max: u64,
     /// Requests parked until their dependencies arrive; beyond: 503 at once.
     pub parked_max: usize,
     /// Longest wait that a client may ask for (`Prefer: wait=`); more is cut to this.
@@ -181,6 +184,7 @@ impl Default for Limits {
             bodies_max_bytes: 512 << 20,
             client_timeout_ms: 10_000,
             store_max_bytes: 4 << 30,
+            tombstones_max: 1_000_000,
             parked_max: 10_000,
             wait_max_ms: 20_000,
             wait_default_ms: 0,

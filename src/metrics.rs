@@ -124,6 +124,8 @@ families! {
     tombstones_collected: IntCounter("causet_tombstones_collected_total");
     /// Seconds by which the stamp up to which all members have everything is behind the wall clock; -1 while tombstones wait for a member.
     stable_age: IntGauge("causet_stable_age_seconds");
+    /// 1 while there are as many tombstones as are kept for members that are down, and some member holds them back.
+    tombstones_crowded: IntGauge("causet_tombstones_crowded");
     /// 1 for the member that holds tombstones back.
     held_back_by: IntGaugeVec("causet_tombstones_held_back_by", &["member"]);
     /// Ended lives whose last counters all members have agreed on, as this replica found out itself.

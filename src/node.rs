@@ -112,8 +112,10 @@ impl Node {
         store.run(Store::new(StoreParts {
             joins: join_limits(&settings.replication),
             bytes_max: limits.store_max_bytes,
+            tombstones_max: limits.tombstones_max,
             confirm: graph.to_causality(),
             filled: graph.to_causality(),
+            crowded: graph.to_causality(),
             reissue: graph.to_causality(),
             metrics: metrics.clone(),
             uptime,

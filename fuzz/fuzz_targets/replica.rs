@@ -276,8 +276,8 @@ impl Replica {
             assert_understood(&marker);
         }
         self.state.give_up(aside);
-        let frontier = if aside { HlcTime::ZERO } else { self.state.frontier() };
-        let _ = self.state.collect(self.now, frontier, &ENDS);
+        let frontier = if aside { HlcTime::ZERO } else { self.state.frontier(self.now, &ENDS) };
+        let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
         assert!(self.state.ended().len() <= ENDS.ended.finals);

@@ -325,7 +325,7 @@ impl From<AnyRest> for JoinRest {
                 origin: maker.into(),
                 counter: number.counter(),
             };
-            ended.note(of.address(), &finals, marker, WALL_MS);
+            ended.note(of.address(), &finals, marker, WALL_MS, true);
         }
         let promises = rest.promises.into_iter();
         let collected = rest.collected.map(|(time, covered)| Collected {

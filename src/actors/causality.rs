@@ -32,7 +32,7 @@ use crate::messages::store::{
     ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
     SetAside, SettleAside,
 };
-use crate::messages::view::{IncarnationRenewed, ViewChanged};
+use crate::messages::view::{ForgetLongestDown, IncarnationRenewed, ViewChanged};
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::{Uptime, WallClock};
 
@@ -88,6 +88,8 @@ pub struct CausalityEdges {
     pub fetch: Edge<FetchJoin>,
     /// To `View`.
     pub renewed: Edge<IncarnationRenewed>,
+    /// To `View`.
+    pub make_room: Edge<ForgetLongestDown>,
 }
 
 /// What a [`Causality`] is made of.
@@ -113,7 +115,8 @@ pub struct CausalityParts {
 #[derive(Debug)]
 pub struct Causality {
     state: CausalState,
-    parking: ParkingLot<ClientRequest>,
+    /// Each with its deadline, which stays if it has to be parked again.
+    parking: ParkingLot<(ClientRequest, Millis)>,
     repair: Repair,
     next_session: u64,
     join_began: Millis,
@@ -127,6 +130,10 @@ pub struct Causality {
     collected: HlcTime,
     /// Who was said to hold tombstones back.
     holder: Option<Holder>,
+    /// Whether there are as many tombstones as are kept for members that are down.
+    tombstones_full: bool,
+    /// Since when that is so, and some member holds them back.
+    crowded_since: Option<Millis>,
     /// When parked requests are looked at next; `None` while none is parked.
     alarm: Option<(Millis, SpawnHandle)>,
     parts: CausalityParts,
@@ -150,6 +157,8 @@ impl Causality {
             settling: false,
             collected: HlcTime::ZERO,
             holder: None,
+            tombstones_full: false,
+            crowded_since: None,
             alarm: None,
             parts,
         }
@@ -256,6 +265,7 @@ impl Handler<Mail<ViewChanged>> for Causality {
         if changed.removed {
             self.refuse_parked();
         }
+        self.repair.keep_members(&changed.members);
         if self.state.set_members(&changed.members, &changed.forgotten) {
             self.be_reborn("members were forgotten that others have not forgotten");
         }

@@ -324,6 +324,7 @@ impl PeerLink {
             digest,
             may_join: self.peer.may_join(now),
             steady: self.peer.is_steady(now),
+            removed: self.peer.is_removed(),
             reply,
         });
     }
@@ -331,7 +332,11 @@ impl PeerLink {
     fn take_batch(&self, take: TakeBatch) {
         let TakeBatch { batch, reply } = take;
         match self.peer.refuses_batch(self.now()) {
-            None => self.parts.edges.deliver.tell(Deliver { batch, reply }),
+            None => self.parts.edges.deliver.tell(Deliver {
+                batch,
+                removed: self.peer.is_removed(),
+                reply,
+            }),
             Some(refusal) => drop(reply.send(PushAnswer::Refused(refusal))),
         }
     }

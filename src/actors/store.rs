@@ -12,7 +12,7 @@ use crate::core::store::{Applied, Store as Winners};
 use crate::core::wire::{JoinAnswer, JoinRefusal};
 use crate::core::write::Version;
 use crate::messages::causality::{
-    DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled,
+    DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
 };
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
@@ -30,10 +30,14 @@ pub struct StoreParts {
     pub joins: JoinLimits,
     /// Bytes from which the store counts as full.
     pub bytes_max: u64,
+    /// Tombstones from which members that are down are forgotten.
+    pub tombstones_max: u64,
     /// To `Causality`: a delete turned out to be a write.
     pub confirm: Edge<DeleteConfirmed>,
     /// To `Causality`: full, or not any more.
     pub filled: Edge<StoreFilled>,
+    /// To `Causality`: as many tombstones as are kept, or fewer again.
+    pub crowded: Edge<TombstonesFilled>,
     /// To `Causality`: what was set aside is to be written again.
     pub reissue: Edge<Reissue>,
     /// Where it counts.
@@ -49,6 +53,7 @@ pub struct Store {
     sessions: JoinSessions,
     aside: Aside,
     full: bool,
+    crowded: bool,
     parts: StoreParts,
 }
 
@@ -60,6 +65,7 @@ impl Store {
             sessions: JoinSessions::new(parts.joins),
             aside: Aside::new(),
             full: false,
+            crowded: false,
             parts,
         }
     }
@@ -88,6 +94,11 @@ impl Store {
         if full != self.full {
             self.full = full;
             self.parts.filled.tell(StoreFilled { full });
+        }
+        let crowded = summary.tombstones >= self.parts.tombstones_max;
+        if crowded != self.crowded {
+            self.crowded = crowded;
+            self.parts.crowded.tell(TombstonesFilled { full: crowded });
         }
     }
 }

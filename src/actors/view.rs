@@ -21,7 +21,7 @@ use crate::config;
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
 use crate::core::swim::{DatagramError, Identity, Timing};
-use crate::core::view::{Effect, Event, ForgetReason, Membership, Parameters};
+use crate::core::view::{Effect, Event, ForgetReason, Membership, NoRoom, Parameters};
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::view::{
@@ -33,6 +33,9 @@ use crate::transport::PeerTransport;
 
 /// Refused datagrams are logged at most this often; all are counted.
 const REFUSED_LOG_EVERY_MS: Millis = 60_000;
+
+/// That nobody may be forgotten for room is logged at most this often, while it is so.
+const NO_ROOM_LOG_EVERY_MS: Millis = 60_000;
 
 /// What a [`View`] is made of.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub struct View {
     to_causality: Edge<ViewChanged>,
     refused: Refused,
     members_forgotten: IntCounterVec,
+    /// When it may be logged again that there is no room.
+    complain_from: Millis,
     alarm: Option<(Millis, SpawnHandle)>,
 }
 
@@ -91,6 +96,7 @@ impl View {
             to_causality: parts.to_causality,
             refused: Refused::new(parts.datagrams_refused),
             members_forgotten: parts.members_forgotten,
+            complain_from: 0,
             alarm: None,
         }
     }
@@ -135,10 +141,15 @@ impl View {
         self.set_alarm(ctx);
     }
 
-    fn note(&self, event: Event) {
-        if let Event::Forgets(_, reason) = event {
-            let forgotten = &self.members_forgotten;
-            forgotten.with_label_values(&[reason.name()]).inc();
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Forgets(_, reason) => {
+                let forgotten = &self.members_forgotten;
+                forgotten.with_label_values(&[reason.name()]).inc();
+            }
+            Event::NoRoom(_) if self.uptime.now() < self.complain_from => return,
+            Event::NoRoom(_) => self.complain_from = self.uptime.now() + NO_ROOM_LOG_EVERY_MS,
+            _ => {}
         }
         log(event);
     }
@@ -232,9 +243,10 @@ impl Handler<Mail<PeerHeard>> for View {
 impl Handler<Mail<ForgetLongestDown>> for View {
     type Result = ();
 
-    fn handle(&mut self, _: Mail<ForgetLongestDown>, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mail: Mail<ForgetLongestDown>, ctx: &mut Context<Self>) {
+        let crowded_ms = mail.open().crowded_ms;
         let (now, wall) = (self.uptime.now(), self.wall_clock.now_ms());
-        let effects = self.membership.forget_longest_down(now, wall);
+        let effects = self.membership.make_room(crowded_ms, now, wall);
         self.perform(effects, ctx);
     }
 }
@@ -331,7 +343,16 @@ fn log(event: Event) {
                 "{peer} is not forgotten any more: who decided so had been forgotten before"
             );
         }
+        Event::NoRoom(why) => log_no_room(why),
     }
+}
+
+fn log_no_room(why: NoRoom) {
+    let why = match why {
+        NoRoom::NobodyDown => "no member is down; one that is up holds them back",
+        NoRoom::SmallerSide => "it may be this side that is cut off: not more than half are up",
+    };
+    log::warn!("there are too many tombstones, and nobody is forgotten for them: {why}");
 }
 
 fn log_forgets(address: Address, reason: ForgetReason) {

@@ -190,6 +190,7 @@ pub static SETTINGS: &[Setting] = &[
     number!("bodies-max-bytes", "BODIES_MAX_BYTES", Bytes, 1..=1 << 40, Size limits.bodies_max_bytes, "Bytes of clients' bodies held at once, and as much for peers'; beyond: 503"),
     number!("client-timeout-ms", "CLIENT_TIMEOUT_MS", Millis, 10..=DAY_MS, Wide limits.client_timeout_ms, "How long a client may take over the head of a request, and again over its body"),
     number!("store-max-bytes", "STORE_MAX_BYTES", Bytes, 1..=1_024 * TEBIBYTE, Wide limits.store_max_bytes, "Bytes of keys, values and their metadata; beyond: 507 for PUT"),
+    number!("tombstones-max", "TOMBSTONES_MAX", Count("deletes"), 1..=1_000 * MILLION, Wide limits.tombstones_max, "Deletes kept for members that lack them; beyond, the one that has been down for longest is forgotten, if more than half are up"),
     number!("parked-max", "PARKED_MAX", Count("requests"), 0..=1_000 * MILLION, Size limits.parked_max, "Requests that wait for their dependencies; beyond: 503 at once"),
     number!("wait-max-ms", "WAIT_MAX_MS", Millis, 0..=DAY_MS, Wide limits.wait_max_ms, "Longest wait that a client may ask for with `Prefer: wait=`; more is cut to this"),
     number!("wait-default-ms", "WAIT_DEFAULT_MS", Millis, 0..=DAY_MS, Wide limits.wait_default_ms, "Wait for dependencies of a request that asks for none; 0 answers at once"),

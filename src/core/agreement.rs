@@ -20,7 +20,7 @@ pub struct Reports(BTreeMap<Address, Digest>);
 /// Who keeps all from agreeing, and on what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// It has not reported in its present life, or with another roster.
+    /// It has not reported in its present life, not for some time, or with another roster.
     Silent(Address),
     /// It does not have everything yet.
     Behind(Address),
@@ -119,12 +119,10 @@ impl Reports {
         })
     }
 
-    /// Whether nobody can hold any write of an ended life beyond what [`Reports::ended`] has found: nobody is forgotten, and
-    /// nobody else has versions set aside.
-    pub fn nobody_holds_more(&self, own: Address, roster: &[RosterEntry]) -> bool {
+    /// Whether all members that are not forgotten agree, and no other one has versions set aside.
+    pub fn nobody_has_aside(&self, own: Address, roster: &[RosterEntry]) -> bool {
         let reports = self.comparable(own, roster);
-        let nobody = reports.is_ok_and(|reports| first_aside(&reports).is_none());
-        nobody && !roster.iter().any(|entry| entry.forgotten)
+        reports.is_ok_and(|reports| first_aside(&reports).is_none())
     }
 
     /// Up to which stamp every member has every write, `frontier` being this replica's own, and `covered` what it has.
@@ -148,16 +146,26 @@ impl Reports {
         Ok(frontiers.fold(frontier, HlcTime::min))
     }
 
-    /// Who holds the stable stamp back.
-    pub fn holder(&self, own: Address, roster: &[RosterEntry], frontier: HlcTime) -> Holder {
-        match self.comparable(own, roster) {
-            Err(silent) => silent,
-            Ok(reports) => {
-                let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
-                let behind = last.filter(|r| r.frontier < frontier);
-                Holder::Behind(behind.map_or(own, |r| r.from.address))
-            }
+    /// Who holds the stable stamp back: a member whose last report is older than `recent`, that is one for which the others may wait in
+    /// turn; else the one that is furthest behind.
+    pub fn holder(
+        &self,
+        own: Address,
+        roster: &[RosterEntry],
+        frontier: HlcTime,
+        recent: HlcTime,
+    ) -> Holder {
+        let reports = match self.comparable(own, roster) {
+            Err(silent) => return silent,
+            Ok(reports) => reports,
+        };
+        let oldest = reports.iter().min_by_key(|r| (r.promise, r.from.address));
+        if let Some(old) = oldest.filter(|r| r.promise < recent) {
+            return Holder::Silent(old.from.address);
         }
+        let last = reports.iter().min_by_key(|r| (r.frontier, r.from.address));
+        let behind = last.filter(|r| r.frontier < frontier);
+        Holder::Behind(behind.map_or(own, |r| r.from.address))
     }
 }
 
@@ -288,8 +296,20 @@ mod tests {
         assert_eq!(stable(at(8)), Ok(at(7)));
         assert_eq!(stable(at(5)), Ok(at(5)));
         let behind = Holder::Behind(origin(2).address);
-        assert_eq!(reports.holder(own, &roster(), at(8)), behind);
-        assert_eq!(reports.holder(own, &roster(), at(5)), Holder::Behind(own));
+        let holder = |frontier| reports.holder(own, &roster(), at(frontier), at(0));
+        assert_eq!(holder(8), behind);
+        assert_eq!(holder(5), Holder::Behind(own));
+    }
+
+    #[test]
+    fn one_that_has_fallen_silent_is_named_before_one_that_waits_for_it() {
+        let at = |ms| HlcTime { ms, count: 0 };
+        let mut silent = report(2, &[], 9);
+        silent.promise = at(900);
+        let reports = reports(&[report(1, &[], 7), silent]);
+        let holder = |recent| reports.holder(origin(1).address, &roster(), at(8), at(recent));
+        assert_eq!(holder(901), Holder::Silent(origin(3).address));
+        assert_eq!(holder(900), Holder::Behind(origin(2).address));
     }
 
     #[test]

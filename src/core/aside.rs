@@ -131,7 +131,7 @@ mod tests {
         let mut covered: Coverage = [(origin(3), 1)].into_iter().collect();
         let mut ended = Ended::new();
         let finals: Clock = [(origin(1), 3)].into_iter().collect();
-        ended.note(origin(1).address, &finals, dot(3, 1), 0);
+        ended.note(origin(1).address, &finals, dot(3, 1), 0, true);
         for n in [1, 2] {
             covered.end(origin(n).address, origin(n).incarnation.next());
         }

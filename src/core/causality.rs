@@ -13,20 +13,20 @@
 mod ends;
 mod tails;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Millis;
 use super::agreement::Reports;
 use super::causal_buffer::{BufferLimits, CausalBuffer, is_deliverable};
 use super::clock::{Clock, Clocks};
 use super::coverage::Coverage;
 use super::ended::{Ended, Settlement};
-use super::frontier::Promises;
+use super::frontier::{Held, Promises};
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
+use super::sharing::Sharing;
 use super::stamp::HlcTime;
 use super::tail::Tails;
 use super::wire::{Batch, Collected};
@@ -43,6 +43,8 @@ pub struct CausalState {
     time: HlcTime,
     buffer: CausalBuffer,
     lives: Lives,
+    /// Somebody has said that this replica's life is over; the next one must be later than this.
+    outlived: Incarnation,
     reports: Reports,
     promises: Promises,
     ended: Ended,
@@ -54,12 +56,13 @@ pub struct CausalState {
     wishes: Tails,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
-    /// When all had agreed on which stamps, in ascending order; those whose time has come are gone.
-    stable: VecDeque<(Millis, HlcTime)>,
+    /// What this replica says of its frontier.
+    frontier: Held,
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
     first_times: BTreeMap<Origin, HlcTime>,
+    sharing: Sharing,
 }
 
 /// What a batch has led to.
@@ -86,6 +89,8 @@ pub enum Untaken {
     Superseded(Incarnation),
     /// Tombstones that could outrank one of its writes are gone already.
     Late,
+    /// One of its writes follows more of an ended life than was agreed on: the sender took no part in that.
+    Unagreed,
     /// It says that lives are over of which this replica has more than was agreed on, or that its own life is: the others have agreed
     /// without it, and it must be born again.
     LeftOut,
@@ -101,6 +106,7 @@ impl CausalState {
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
             lives: Lives::new(origin),
+            outlived: Incarnation::UNKNOWN,
             reports: Reports::new(),
             promises: Promises::new(),
             ended: Ended::new(),
@@ -113,9 +119,10 @@ impl CausalState {
             given_up: Tails::new(),
             wishes: Tails::new(),
             collected: None,
-            stable: VecDeque::new(),
+            frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
             first_times: BTreeMap::new(),
+            sharing: Sharing::new(),
         }
     }
 
@@ -213,14 +220,15 @@ impl CausalState {
 
     /// The groups that can name a write: while there is one shard, its own. A group of a shard that does not exist
     /// comes from no replica; kept with the version it would be handed on to every reader, for ever.
-    fn existing(&self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
-        let exists = |domain: &Domain| *domain == self.domain;
+    fn existing(&mut self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
+        let own = self.domain;
+        let exists = |domain: &Domain| *domain == own;
         if clocks.iter().all(|(domain, _)| exists(domain)) {
-            return clocks.clone();
+            return self.sharing.share(clocks.clone());
         }
         let groups = clocks.iter().filter(|(domain, _)| exists(domain));
         let groups = groups.map(|(domain, clock)| (*domain, clock.clone()));
-        Arc::new(groups.collect())
+        self.sharing.share(Arc::new(groups.collect()))
     }
 
     /// Takes a peer's batch: what is next is delivered, what is early is parked, what is covered is
@@ -235,6 +243,9 @@ impl CausalState {
         }
         if batch.writes.iter().any(|write| self.is_late(write)) {
             return Err(Untaken::Late);
+        }
+        if batch.writes.iter().any(|write| self.is_unagreed(write)) {
+            return Err(Untaken::Unagreed);
         }
         if batch.writes.iter().any(|write| self.is_left_out(write)) {
             return Err(Untaken::LeftOut);

@@ -28,7 +28,7 @@ pub enum Relation {
 }
 
 /// Covered writes of one domain: origin → counter, no entry at 0, sorted by origin.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(Origin, u64)>")]
 pub struct Clock(Vec<(Origin, u64)>);
 
@@ -169,7 +169,7 @@ impl FromIterator<(Origin, u64)> for Clock {
 }
 
 /// One clock for each domain, sorted by domain, none of them empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(Domain, Clock)>")]
 pub struct Clocks(Vec<(Domain, Clock)>);
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::coverage::Coverage;
-use super::id::{Address, Domain, Dot, Incarnation, Origin};
+use super::id::{Address, Domain, Dot, Origin};
 use super::metadata::Metadata;
-use super::tail::{Tail, Tails};
+use super::tail::Tails;
 
 /// The last counter that all members agreed on for a life that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Final {
     pub counter: u64,
     /// Hybrid time of the agreement, in milliseconds.
     pub at_ms: u64,
+    /// Whether what goes beyond it is lost for certain: nobody who might have more was forgotten.
+    pub gone: bool,
 }
 
 /// Writes that are lost for ever, or of which nobody can tell any more: by origin, from and to which counter.
@@ -33,7 +35,7 @@ pub struct Ended {
     /// By address: the latest marker.
     markers: BTreeMap<Address, Dot>,
     /// What all have given up.
-    gone: Tails,
+    given_up: Tails,
 }
 
 /// How much is remembered, and for how long.
@@ -51,31 +53,36 @@ impl Ended {
         Self::default()
     }
 
-    /// Takes note of an agreement: these were the last counters, and this write says so.
-    pub fn note(&mut self, address: Address, finals: &Clock, marker: Dot, at_ms: u64) {
+    /// Takes note of an agreement of this moment: these were the last counters, and this write says so; and whether there can be no
+    /// more of those lives anywhere.
+    pub fn note(&mut self, address: Address, finals: &Clock, marker: Dot, at_ms: u64, gone: bool) {
         let finals = finals
             .iter()
             .filter(|(origin, _)| origin.address == address);
         for (origin, counter) in finals {
-            self.finals.insert(origin, Final { counter, at_ms });
+            let last = Final {
+                counter,
+                at_ms,
+                gone,
+            };
+            self.finals.insert(origin, last);
         }
         self.markers.insert(address, marker);
     }
 
     /// Takes note that nobody had agreed on anything of this life.
     pub fn note_none(&mut self, life: Origin, at_ms: u64) {
-        let none = Final { counter: 0, at_ms };
+        let none = Final {
+            counter: 0,
+            at_ms,
+            gone: false,
+        };
         self.finals.entry(life).or_insert(none);
     }
 
     /// All members have given these up. True if that is news.
     pub fn give_up(&mut self, tails: &Tails) -> bool {
-        self.gone.merge(tails)
-    }
-
-    /// What was not agreed on of these lives of an address is lost for certain.
-    pub fn give_up_below(&mut self, address: Address, life: Incarnation) {
-        self.gone.raise(address, Tail::below(life));
+        self.given_up.merge(tails)
     }
 
     /// Whether a write of an ended life was not agreed on, and somebody may still write it again.
@@ -84,7 +91,10 @@ impl Ended {
             origin: *origin,
             counter,
         };
-        counter > self.counter(origin).unwrap_or(0) && !self.gone.covers(&dot)
+        let last = self.finals.get(origin);
+        // Of a life that nothing is known of, nobody can say that it has ended: a clock may have been set back across a restart.
+        let gone = last.is_some_and(|last| last.gone);
+        counter > last.map_or(0, |last| last.counter) && !gone && !self.given_up.covers(&dot)
     }
 
     /// Takes over what another replica remembers: its marker of an address where this one has none, or where the
@@ -99,7 +109,7 @@ impl Ended {
                 *ours = *theirs;
             }
         }
-        self.gone.merge(&other.gone);
+        self.given_up.merge(&other.given_up);
     }
 
     /// Lets go what is too old or too much.
@@ -261,7 +271,7 @@ mod tests {
                 _ => (clock(&[(2, 9)]), dot(3, 4)),
             };
             covered.end(origin(n).address, origin(n).incarnation.next());
-            memory.note(origin(n).address, &finals, marker, 0);
+            memory.note(origin(n).address, &finals, marker, 0, true);
         }
         Settlement::new(origin(9), Domain::UNSHARDED, &covered, &memory)
     }
@@ -302,7 +312,7 @@ mod tests {
     fn who_has_more_than_was_agreed_on_took_no_part_in_it() {
         let (mut ends, mut memory) = (Coverage::new(), Ended::new());
         ends.end(origin(1).address, origin(1).incarnation.next());
-        memory.note(origin(1).address, &clock(&[(1, 5)]), dot(2, 9), 0);
+        memory.note(origin(1).address, &clock(&[(1, 5)]), dot(2, 9), 0, true);
         assert_eq!(
             memory.first_exceeded(&clock(&[(1, 5), (3, 9)]), &ends),
             None
@@ -318,7 +328,7 @@ mod tests {
         let mut memory = Ended::new();
         for n in 1..=3 {
             let at_ms = u64::from(n) * 100;
-            memory.note(origin(n).address, &clock(&[(n, 1)]), dot(9, 1), at_ms);
+            memory.note(origin(n).address, &clock(&[(n, 1)]), dot(9, 1), at_ms, true);
         }
         let limits = EndedLimits {
             finals: 1,

@@ -1,8 +1,9 @@
 //! Up to which stamp this replica has everything: promises of origins that none of their later writes is stamped lower, adopted
 //! once all their earlier ones are covered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use super::Millis;
 use super::coverage::Coverage;
 use super::id::Origin;
 use super::roster::RosterEntry;
@@ -82,6 +83,38 @@ impl Promises {
     }
 }
 
+/// A frontier that is said some time after it was reached: its maker has gone on by at least as much since.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    said: HlcTime,
+    /// Reached since, and when: ascending, the moments at least [`Held::STEP_MS`] apart.
+    reached: VecDeque<(Millis, HlcTime)>,
+}
+
+impl Held {
+    /// Moments nearer than this, in milliseconds, are not told apart; the later frontier waits for the next one.
+    pub const STEP_MS: Millis = 100;
+
+    /// The frontier that was reached `margin_ms` ago, or what there is `now` if that is lower: then there is somebody new to wait for.
+    pub fn hold(&mut self, now: Millis, frontier: HlcTime, margin_ms: Millis) -> HlcTime {
+        if margin_ms == 0 || frontier < self.said {
+            self.reached.clear();
+            self.said = frontier;
+        }
+        let apart = |(at, last): &(Millis, HlcTime)| *at + Self::STEP_MS <= now && *last < frontier;
+        if self.reached.back().is_none_or(apart) && self.said < frontier {
+            self.reached.push_back((now, frontier));
+        }
+        while let Some((at, frontier)) = self.reached.front()
+            && *at + margin_ms <= now
+        {
+            self.said = *frontier;
+            self.reached.pop_front();
+        }
+        self.said
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +162,26 @@ mod tests {
     fn who_is_alone_is_held_back_by_nobody() {
         let frontier = Promises::new().frontier(origin(1), &roster(&[1]), &Coverage::new());
         assert_eq!(frontier, None);
+    }
+
+    #[test]
+    fn a_frontier_is_said_after_the_margin_and_falls_at_once() {
+        let mut held = Held::default();
+        assert_eq!(held.hold(1_000, at(50), 300), HlcTime::ZERO);
+        assert_eq!(held.hold(1_200, at(60), 300), HlcTime::ZERO);
+        assert_eq!(held.hold(1_300, at(70), 300), at(50));
+        assert_eq!(held.hold(1_500, at(90), 300), at(60));
+        assert_eq!(held.hold(1_501, at(40), 300), at(40), "somebody new");
+        assert_eq!(held.hold(1_700, at(90), 300), at(40));
+        assert_eq!(held.hold(2_000, at(90), 300), at(90));
+    }
+
+    #[test]
+    fn what_is_held_does_not_grow_with_how_often_it_is_asked_for() {
+        let mut held = Held::default();
+        for now in 0..10_000 {
+            held.hold(now, at(now + 1), 2_000);
+        }
+        assert!(held.reached.len() <= 21, "{}", held.reached.len());
     }
 }

@@ -123,8 +123,11 @@ impl Form {
         if entries.max(groups.len()) > Metadata::ENTRIES_MAX {
             return Err(Malformed(format!("{entries} entries are too many")));
         }
-        let clocks: Result<Vec<_>, Malformed> = groups.into_iter().map(group).collect();
-        let mut clocks = clocks?;
+        // Not collected, which would leave room for more: a version that is written with it keeps it for as long as it lasts.
+        let mut clocks = Vec::with_capacity(groups.len());
+        for named in groups {
+            clocks.push(group(named)?);
+        }
         clocks.sort_unstable_by_key(|(domain, _)| *domain);
         let clocks = Clocks::try_from(clocks).map_err(|e| Malformed(e.to_string()))?;
         if time == HlcTime::ZERO && !clocks.is_empty() {

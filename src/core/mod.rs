@@ -23,6 +23,7 @@ pub mod peer;
 pub mod repair;
 pub mod roster;
 pub mod serving;
+mod sharing;
 pub mod stamp;
 pub mod store;
 pub mod swim;

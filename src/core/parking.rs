@@ -17,6 +17,8 @@ pub struct ParkingLot<T> {
     /// (awaited entry, ticket)
     by_entry: BTreeSet<(Origin, u64, u64)>,
     by_deadline: BTreeSet<(Millis, u64)>,
+    /// Those that no clock releases.
+    apart: BTreeSet<u64>,
     next_ticket: u64,
     limit: usize,
 }
@@ -24,7 +26,8 @@ pub struct ParkingLot<T> {
 #[derive(Debug)]
 struct Parked<T> {
     need: Clock,
-    awaited: (Origin, u64),
+    /// The entry that it is found by; `None` for one that no clock releases.
+    awaited: Option<(Origin, u64)>,
     deadline: Millis,
     request: T,
 }
@@ -36,6 +39,7 @@ impl<T> ParkingLot<T> {
             parked: BTreeMap::new(),
             by_entry: BTreeSet::new(),
             by_deadline: BTreeSet::new(),
+            apart: BTreeSet::new(),
             next_ticket: 0,
             limit,
         }
@@ -64,12 +68,42 @@ impl<T> ParkingLot<T> {
         self.by_deadline.insert((deadline, ticket));
         let parked = Parked {
             need,
-            awaited,
+            awaited: Some(awaited),
             deadline,
             request,
         };
         self.parked.insert(ticket, parked);
         Ok(())
+    }
+
+    /// Parks a request that lacks nothing of any clock and is to wait for something else, at most until `deadline`.
+    ///
+    /// # Errors
+    /// Gives the request back when the lot is full.
+    pub fn park_apart(&mut self, request: T, deadline: Millis) -> Result<(), T> {
+        if self.is_full() {
+            return Err(request);
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.apart.insert(ticket);
+        self.by_deadline.insert((deadline, ticket));
+        let parked = Parked {
+            need: Clock::new(),
+            awaited: None,
+            deadline,
+            request,
+        };
+        self.parked.insert(ticket, parked);
+        Ok(())
+    }
+
+    /// Takes out those of them that need not wait any longer, in the order they were parked.
+    pub fn release_apart(&mut self, mut is_met: impl FnMut(&T) -> bool) -> Vec<T> {
+        let parked = &self.parked;
+        let met = |ticket: &u64| parked.get(ticket).is_some_and(|p| is_met(&p.request));
+        let met: Vec<u64> = self.apart.iter().copied().filter(met).collect();
+        met.into_iter().filter_map(|t| self.take(t)).collect()
     }
 
     /// Takes out every request whose need is `covered`, in the order they were parked.
@@ -97,11 +131,11 @@ impl<T> ParkingLot<T> {
 
     fn release_or_wait_on(&mut self, ticket: u64, covered: &Coverage) -> Option<T> {
         let parked = self.parked.get_mut(&ticket)?;
-        let met = parked.awaited;
+        let met = parked.awaited?;
         match covered.first_lacking(&parked.need) {
             None => self.take(ticket),
             Some(awaited) => {
-                parked.awaited = awaited;
+                parked.awaited = Some(awaited);
                 self.by_entry.remove(&(met.0, met.1, ticket));
                 self.by_entry.insert((awaited.0, awaited.1, ticket));
                 None
@@ -157,8 +191,10 @@ impl<T> ParkingLot<T> {
 
     fn take(&mut self, ticket: u64) -> Option<T> {
         let parked = self.parked.remove(&ticket)?;
-        let (origin, counter) = parked.awaited;
-        self.by_entry.remove(&(origin, counter, ticket));
+        if let Some((origin, counter)) = parked.awaited {
+            self.by_entry.remove(&(origin, counter, ticket));
+        }
+        self.apart.remove(&ticket);
         self.by_deadline.remove(&(parked.deadline, ticket));
         Some(parked.request)
     }
@@ -175,6 +211,19 @@ mod tests {
 
     fn clock(entries: &[(u16, u64)]) -> Clock {
         entries.iter().map(|&(n, c)| (origin(n), c)).collect()
+    }
+
+    #[test]
+    fn a_request_that_lacks_nothing_waits_apart_until_it_is_found_to_be_met_or_its_deadline() {
+        let mut lot = ParkingLot::new(2);
+        lot.park_apart("a", 100).unwrap();
+        lot.park_apart("b", 50).unwrap();
+        assert_eq!(lot.park_apart("c", 50), Err("c"), "full");
+        assert!(lot.release(&coverage(&[(1, 5)])).is_empty());
+        assert_eq!(lot.expire(50), ["b"]);
+        assert!(lot.release_apart(|_| false).is_empty());
+        assert_eq!(lot.release_apart(|request| *request == "a"), ["a"]);
+        assert!(lot.is_empty() && lot.next_deadline().is_none());
     }
 
     #[test]

@@ -271,6 +271,11 @@ impl Peer {
         }
     }
 
+    /// Whether it is out of the view by an operator's word.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
     // --- pushes ---
 
     /// A write was made here. Writes of another domain leave those of the one before behind.

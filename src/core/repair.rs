@@ -107,6 +107,11 @@ impl Repair {
         }
     }
 
+    /// Forgets what peers were ahead by that are no members any more.
+    pub fn keep_members(&mut self, members: &[Address]) {
+        self.ahead.retain(|address, _| members.contains(address));
+    }
+
     /// Takes note of a digest while this replica is starting. True: ask its sender for a join now,
     /// whatever it has; it counts as running then.
     pub fn bootstrap(&mut self, digest: &Digest, may_join: bool) -> bool {
@@ -182,6 +187,17 @@ mod tests {
         assert!(!repair.consider(&ahead, &Coverage::new(), true, 1_000));
         assert!(!repair.consider(&ahead, &Coverage::new(), true, 1_249));
         assert!(repair.consider(&ahead, &Coverage::new(), true, 1_250));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_is_no_member_any_more() {
+        let mut repair = Repair::new(RULES);
+        let ahead = digest(&[(2, 1)], false);
+        repair.consider(&ahead, &Coverage::new(), true, 0);
+        repair.keep_members(&[ahead.from.address]);
+        assert_eq!(repair.ahead.len(), 1);
+        repair.keep_members(&[origin(2).address]);
+        assert!(repair.ahead.is_empty());
     }
 
     #[test]

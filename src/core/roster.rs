@@ -71,6 +71,12 @@ impl Lives {
         seen.incarnation <= self.forgotten(&seen.address)
     }
 
+    /// Whether some member is forgotten in its latest life, or was before it was ever met.
+    pub fn forgets_anybody(&self) -> bool {
+        let mut forgotten = self.forgotten.iter();
+        forgotten.any(|(address, mark)| self.latest(address) <= *mark)
+    }
+
     /// A life later than any that may be heeded no more, if `seen` is such a one: a later one is known, or it was forgotten.
     pub fn successor(&self, seen: &Origin) -> Option<Incarnation> {
         let later = self.latest(&seen.address);

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::coverage::Coverage;
 use super::id::{Dot, Key, Origin};
+use super::sharing::Sharing;
 use super::stamp::{HlcTime, Stamp};
 use super::write::{Content, Version, Write};
 
@@ -48,6 +49,7 @@ pub struct Store {
     live_dots: BTreeMap<Origin, BTreeMap<u64, Key>>,
     /// Keys whose winner is a tombstone, by its stamp.
     tombstones: BTreeMap<Stamp, Key>,
+    sharing: Sharing,
     summary: Summary,
 }
 
@@ -69,7 +71,9 @@ impl Store {
             self.discount(&Write { key, version });
         }
         self.count(&write);
-        self.winners.insert(write.key, write.version);
+        let Write { key, mut version } = write;
+        self.sharing.share_deps(&mut version);
+        self.winners.insert(key, version);
         Applied::Won { was_live }
     }
 

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
-pub use self::effect::{Effect, Event, ForgetReason};
+pub use self::effect::{Effect, Event, ForgetReason, NoRoom};
 pub use self::forgotten::{FORGET_MARKS_MAX, ForgetMark, ForgetMarks, Forgotten};
 use self::peer::{Peer, Standing};
 pub use self::removals::Removal;
@@ -43,6 +43,10 @@ pub const ANNOUNCE_MS: u64 = 250;
 /// cut off and everybody for down (3 s). SWIM probes one member after the other, which takes a lone
 /// node too long from ten members on. Rounds, not time: a process that was stopped has heard nothing either.
 const SILENT_ROUNDS_MAX: u32 = 12;
+
+/// Of how many of its lives a process knows that they were its own. A removal that means an earlier one, and took longer to
+/// arrive than as many rebirths, does not keep it out.
+const LIVES_KEPT: usize = 8;
 
 /// A configured member, as the broadcaster needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +122,12 @@ pub struct Membership {
     forgotten: Forgotten,
     /// What has become of marks since events were last derived.
     forgettings: Vec<Event>,
+    /// When somebody was last found to be forgotten, or not to be.
+    forgot_at: Millis,
     /// Who of the forgotten was announced to last, in this turn through them.
     announced_last: Option<Address>,
+    /// The lives that this process has lived, the present one last; the [`LIVES_KEPT`] latest.
+    lived: Vec<Incarnation>,
     /// The latest life that anybody claims for this node's address.
     own_claimed: Incarnation,
     /// This node's removal when events were last derived.
@@ -153,7 +161,9 @@ impl Membership {
             marks: ForgetMarks::default(),
             forgotten: Forgotten::default(),
             forgettings: Vec::new(),
+            forgot_at: now,
             announced_last: None,
+            lived: vec![identity.incarnation],
             own_claimed: identity.incarnation,
             own_removed: false,
             announce_due: now,
@@ -229,6 +239,7 @@ impl Membership {
             self.removals
                 .merge(*mark, |marks| configured || marks < max);
         }
+        self.stay_removed();
         self.merge_marks(&heard.forgotten);
         for entry in &heard.roster {
             self.heed_roster(entry, now);
@@ -289,6 +300,7 @@ impl Membership {
         }
         self.swim.renew(incarnation, now);
         self.own_claimed = self.own_claimed.max(incarnation);
+        self.stay_removed();
         self.settle(now)
     }
 
@@ -318,6 +330,18 @@ impl Membership {
     /// Whether one more member may become configured.
     fn has_room(&self) -> bool {
         self.peers.len() + 1 < self.parameters.members_max
+    }
+
+    /// An operator's mark means the lives up to one, so that a restart is free of it. A life that this node has begun without a
+    /// restart is not.
+    fn stay_removed(&mut self) {
+        let life = self.incarnation(self.own);
+        if self.lived.last() != Some(&life) {
+            self.lived.push(life);
+            let excess = self.lived.len().saturating_sub(LIVES_KEPT);
+            self.lived.drain(..excess);
+        }
+        self.removals.prolong(self.own, &self.lived);
     }
 
     fn is_removed(&self) -> bool {
@@ -417,6 +441,9 @@ impl Membership {
         }
         for peer in self.peers.values_mut() {
             peer.pass(now);
+        }
+        if !self.forgettings.is_empty() {
+            self.forgot_at = now;
         }
         let mut effects = self.send();
         effects.extend(self.news());

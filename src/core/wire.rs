@@ -197,7 +197,8 @@ pub enum PushRefusal {
     OtherDomain,
     /// A later life of the sender is known.
     Superseded(Incarnation),
-    /// Tombstones that could outrank one of the writes are gone at the receiver; the sender has to join from it.
+    /// Tombstones that could outrank one of the writes are gone at the receiver, or one follows what was given up there when a life ended; the
+    /// sender has to join from it.
     Late,
     /// The sender is no member that the receiver knows; it does now.
     Unknown,

@@ -217,6 +217,8 @@ pub enum Refusal {
 pub struct Deliver {
     /// The writes, checked to be the sender's own.
     pub batch: Batch,
+    /// As in [`ExchangeDigest`].
+    pub removed: bool,
     /// Gets the answer for the peer.
     pub reply: Reply<PushAnswer>,
 }
@@ -230,6 +232,9 @@ pub struct ExchangeDigest {
     pub may_join: bool,
     /// Whether the link is steady, so that batches are taken over it.
     pub steady: bool,
+    /// Whether the peer stands removed, as this node sees it. Then it is not told that its life is over: it learns from the heartbeats
+    /// that it was removed, and begins a new life when it is taken back, not before, or it would pass for one that was restarted.
+    pub removed: bool,
     /// Gets this node's digest, for the peer.
     pub reply: Reply<HeartbeatAnswer>,
 }
@@ -336,6 +341,13 @@ pub struct Reissue {
 #[derive(Debug, Clone, Copy)]
 pub struct StoreFilled {
     /// Whether it is over.
+    pub full: bool,
+}
+
+/// `Store` → `Causality`: there are as many tombstones as are kept for members that are down, or fewer again.
+#[derive(Debug, Clone, Copy)]
+pub struct TombstonesFilled {
+    /// Whether there are as many.
     pub full: bool,
 }
 

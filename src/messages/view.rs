@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::mailbox::Reply;
+use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
 pub use crate::core::view::{AddOutcome, RemoveOutcome};
 use crate::core::view::{ForgetMark, Heard, Member, Removal};
@@ -48,10 +49,13 @@ pub struct PeerHeard {
     pub heard: Heard,
 }
 
-/// `Causality` → `View`: too many deletes wait for members that are down; forget the one that has been down for
-/// longest, if any is down.
+/// `Causality` → `View`: there are too many tombstones, which some member holds back; forget the one that has been down for
+/// longest, if any is. Said once in a heartbeat, as long as it is so.
 #[derive(Debug, Clone, Copy)]
-pub struct ForgetLongestDown;
+pub struct ForgetLongestDown {
+    /// For how long it has been so.
+    pub crowded_ms: Millis,
+}
 
 /// `Causality` → `View`: this node has taken a new incarnation.
 #[derive(Debug)]

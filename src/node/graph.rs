@@ -110,6 +110,7 @@ impl Graph {
             beat: self.to_broadcaster(),
             fetch: self.to_broadcaster(),
             renewed: self.to_view(),
+            make_room: self.to_view(),
         }
     }
 

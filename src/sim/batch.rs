@@ -31,7 +31,7 @@ const MUST_HAPPEN: [&str; 18] = [
 ];
 
 /// The same for a batch with faults about the life and end of origins.
-const ENDS_MUST_HAPPEN: [&str; 9] = [
+const ENDS_MUST_HAPPEN: [&str; 10] = [
     "lives_retired",
     "answers that told of lost writes",
     "answers clamped",
@@ -39,6 +39,7 @@ const ENDS_MUST_HAPPEN: [&str; 9] = [
     "incarnations_renewed",
     "writes_reissued",
     "members_forgotten reason=\"age\"",
+    "members_forgotten reason=\"room\"",
     "members_forgotten reason=\"operator\"",
     "pushes result=\"superseded\"",
 ];

@@ -89,6 +89,11 @@ impl Cluster {
         true
     }
 
+    /// Lets go of the nodes that have ended, and returns them with what they have counted.
+    pub fn bury(&mut self) -> Vec<Rc<Node>> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// The node, to be stopped in order by its own `stop`; [`Cluster::crash`] it afterwards.
     pub fn node(&self, at: usize) -> Option<Rc<Node>> {
         self.nodes[at].clone()

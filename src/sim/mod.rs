@@ -23,5 +23,6 @@ mod rest;
 pub mod run;
 mod samples;
 pub mod shrink;
+pub mod steady;
 mod traffic;
 pub mod watch;

@@ -59,7 +59,7 @@ mod tests {
     fn settlement() -> Settlement {
         let (mut covered, mut memory) = (Coverage::new(), Ended::new());
         for (n, marker) in [(1, dot(2, 9)), (2, dot(3, 4))] {
-            memory.note(origin(n).address, &clock(&[(n, 9)]), marker, 0);
+            memory.note(origin(n).address, &clock(&[(n, 9)]), marker, 0, true);
         }
         for n in [1, 2, 4] {
             covered.end(origin(n).address, origin(n).incarnation.next());

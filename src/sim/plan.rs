@@ -55,6 +55,8 @@ pub struct Shape {
     pub tight: bool,
     /// After how many milliseconds a member that is not up is forgotten; `None` if not within a simulation.
     pub forget_after_ms: Option<u64>,
+    /// From how many tombstones members that are down are forgotten; `None` if there are never as many.
+    pub tombstones_max: Option<u64>,
 }
 
 impl Shape {
@@ -72,6 +74,9 @@ impl Shape {
         }
         if let Some(ms) = self.forget_after_ms {
             settings.membership.forget_after_ms = ms;
+        }
+        if let Some(most) = self.tombstones_max {
+            settings.limits.tombstones_max = most;
         }
         settings
     }
@@ -126,6 +131,8 @@ pub enum Kind {
     ManyRestarts,
     /// Many deletes.
     Deletes,
+    /// So many deletes while a node is down or cut off that it is forgotten for room.
+    TombstonesMax,
 }
 
 impl Kind {
@@ -152,12 +159,13 @@ impl Kind {
     ];
 
     /// Those about the life and end of origins; where they are asked for, they come on top of the others.
-    pub const OF_ENDS: [Self; 5] = [
+    pub const OF_ENDS: [Self; 6] = [
         Self::Forget,
         Self::LongAbsence,
         Self::IsolatedRestart,
         Self::ManyRestarts,
         Self::Deletes,
+        Self::TombstonesMax,
     ];
 }
 
@@ -243,7 +251,8 @@ pub enum Lineage {
 impl Plan {
     /// Whether members are forgotten in it.
     pub fn forgets(&self) -> bool {
-        self.kinds.contains(&Kind::Forget) || self.kinds.contains(&Kind::LongAbsence)
+        let kinds = [Kind::Forget, Kind::LongAbsence, Kind::TombstonesMax];
+        kinds.iter().any(|kind| self.kinds.contains(kind))
     }
 
     /// The plan of a seed.

@@ -1,6 +1,7 @@
 //! Runs a plan and judges what came of it.
 
 mod judge;
+mod losses;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +78,8 @@ struct Run {
     watch: Rc<RefCell<Watch>>,
     /// Lives that ended with the memory of their node, and how many writes each had made when it was last asked.
     crashed: BTreeMap<Origin, u64>,
+    /// How many nodes were looked into at their crash.
+    crashes: u64,
     /// Writes that only a node held which has lost its memory, and when.
     lost: BTreeMap<Dot, u64>,
     violations: Vec<Violation>,
@@ -104,6 +107,7 @@ impl Run {
             clients: Rc::default(),
             watch: Rc::default(),
             crashed: BTreeMap::new(),
+            crashes: 0,
             lost: BTreeMap::new(),
             violations: Vec::new(),
         }
@@ -257,50 +261,6 @@ impl Run {
             digests.push(self.cluster.digest(node).await);
         }
         digests
-    }
-
-    /// Takes note of the writes that no running node has but this one.
-    async fn note_last_copies(&mut self, node: usize) {
-        let digests = self.digests().await;
-        let Some(Some(mine)) = digests.get(node) else {
-            return;
-        };
-        let others = digests.iter().enumerate();
-        let others = others.filter(|(other, _)| *other != node);
-        let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
-        let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
-        let named = self.clients.borrow();
-        for (origin, counter) in named.named_dots().chain(mine.ended.counters()) {
-            let last = known.entry(origin).or_default();
-            *last = counter.max(*last);
-        }
-        drop(named);
-        let dots = |(origin, last)| (1..=last).map(move |counter| Dot { origin, counter });
-        let known = known.into_iter().flat_map(dots);
-        // What is aside is in no digest.
-        let aside = self.has_aside(node);
-        let mine_has = |dot: &Dot| mine.has(dot) || aside;
-        let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
-        let now_ms = self.now_ms();
-        let lost: Vec<Dot> = known.filter(only_here).collect();
-        for dot in lost {
-            self.lost.insert(dot, now_ms);
-        }
-        self.crashed
-            .insert(mine.origin, mine.covered.get(&mine.origin));
-    }
-
-    fn has_aside(&self, node: usize) -> bool {
-        let text = self.cluster.gateway(node).map(|it| it.metrics_text());
-        let aside = |(name, value): (&str, u64)| family(name) == ASIDE && value > 0;
-        text.is_some_and(|text| samples(&text).any(aside))
-    }
-
-    /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
-    /// was asked what it had, was with nobody else either.
-    fn is_lost(&self, dot: &Dot) -> bool {
-        let last = self.crashed.get(&dot.origin);
-        self.lost.contains_key(dot) || last.is_some_and(|last| dot.counter > *last)
     }
 
     // --- the quiet ---

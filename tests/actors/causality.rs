@@ -32,7 +32,7 @@ use causet::messages::store::{
     ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
     SetAside, SettleAside,
 };
-use causet::messages::view::IncarnationRenewed;
+use causet::messages::view::{ForgetLongestDown, IncarnationRenewed};
 use causet::metrics::Metrics;
 use causet::time::Uptime;
 
@@ -79,6 +79,7 @@ struct Stage {
     store_mail: Mailbox<crate::support::Probe<ToStore>>,
     broadcaster: Told<ToBroadcaster>,
     renewed: Told<IncarnationRenewed>,
+    make_room: Told<ForgetLongestDown>,
     wall: Arc<SetClock>,
     metrics: Metrics,
 }
@@ -92,6 +93,7 @@ impl Stage {
         let (to_store, store) = probe_of_many::<ToStore>();
         let (to_broadcaster, broadcaster) = probe_of_many::<ToBroadcaster>();
         let (to_view, renewed) = probe();
+        let (asking_for_room, make_room) = probe();
         let wall = Arc::new(SetClock::default());
         wall.set(WALL_MS);
         let metrics = Metrics::new();
@@ -113,6 +115,7 @@ impl Stage {
                 beat: to_broadcaster.edge(),
                 fetch: to_broadcaster.edge(),
                 renewed: to_view,
+                make_room: asking_for_room,
             },
             metrics: metrics.clone(),
             uptime: Uptime::starting(),
@@ -125,6 +128,7 @@ impl Stage {
             store_mail: to_store,
             broadcaster,
             renewed,
+            make_room,
             wall,
             metrics,
         }
@@ -172,7 +176,12 @@ impl Stage {
 
     async fn push(&self, writes: Vec<Write>) -> PushAnswer {
         let batch = batch(writes);
-        self.actor.ask(|reply| Deliver { batch, reply }).await
+        let deliver = |reply| Deliver {
+            batch,
+            removed: false,
+            reply,
+        };
+        self.actor.ask(deliver).await
     }
 
     /// A peer's digest comes in over a link that may be used for joins, or may not.

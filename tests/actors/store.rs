@@ -14,7 +14,7 @@ use causet::core::stamp::HlcTime;
 use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use causet::core::write::{Content, Write};
 use causet::messages::causality::{
-    ClientReply, DeleteConfirmed, Outcome, Reissue, Seen, StoreFilled,
+    ClientReply, DeleteConfirmed, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
 };
 use causet::messages::store::{
     ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
@@ -33,6 +33,7 @@ struct Stage {
     actor: Mailbox<Store>,
     confirmed: Told<DeleteConfirmed>,
     filled: Told<StoreFilled>,
+    crowded: Told<TombstonesFilled>,
     reissued: Told<Reissue>,
     metrics: Metrics,
 }
@@ -45,6 +46,7 @@ impl Stage {
     fn with(bytes_max: u64) -> Self {
         let (confirm, confirmed) = probe();
         let (to_causality, filled) = probe();
+        let (crowd, crowded) = probe();
         let (reissue, reissued) = probe();
         let metrics = Metrics::new();
         let parts = StoreParts {
@@ -54,8 +56,10 @@ impl Stage {
                 session_ms: 10_000,
             },
             bytes_max,
+            tombstones_max: 2,
             confirm,
             filled: to_causality,
+            crowded: crowd,
             reissue,
             metrics: metrics.clone(),
             uptime: Uptime::starting(),
@@ -64,6 +68,7 @@ impl Stage {
             actor: Mailbox::of(Store::new(parts).start()),
             confirmed,
             filled,
+            crowded,
             reissued,
             metrics,
         }
@@ -355,6 +360,29 @@ fn node_1_is_over(entries: &[(u8, u64)]) -> Coverage {
     let mut covered = Coverage::from(clock(entries));
     covered.end(origin(1).address, reborn(1).incarnation);
     covered
+}
+
+#[test]
+fn that_there_are_as_many_tombstones_as_may_be_is_reported_and_that_there_are_fewer() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        stage.apply(vec![delete_k(1)]);
+        stage.apply(vec![delete_k(2)]);
+        pass(1).await;
+        assert!(stage.crowded.borrow().is_empty(), "one key is deleted");
+        stage.apply(vec![put("other", dot(1, 3), Content::Tombstone, &[])]);
+        stage.apply(vec![put("third", dot(1, 4), Content::Tombstone, &[])]);
+        let upto = HlcTime { ms: 3, count: 0 };
+        stage.actor.tell(Collect { upto });
+        pass(1).await;
+        let told: Vec<bool> = stage
+            .crowded
+            .borrow()
+            .iter()
+            .map(|told| told.full)
+            .collect();
+        assert_eq!(told, [true, false]);
+    });
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use tokio::process::Child;
 
-use crate::support::{Ended, causet, free_ports, loopback, run, status, until};
+use crate::support::{Ended, causet, free_ports, loopback, run, status, text, until};
 
-/// Replicas at these ports that see each other.
+/// Replicas at these ports that have met.
 async fn cluster(ports: std::ops::Range<u16>) -> Vec<Child> {
     let all: Vec<String> = ports
         .clone()
@@ -22,6 +22,16 @@ async fn cluster(ports: std::ops::Range<u16>) -> Vec<Child> {
     for port in ports {
         until("the replica serves", async || {
             status(port, "/ready").await == Some(200)
+        })
+        .await;
+        // Whom a replica has not met it sees too at first: what is decided about that one then means no life of it.
+        let others = all.iter().filter(|a| **a != loopback(port).to_string());
+        let steady: Vec<String> = others
+            .map(|other| format!("causet_link_state{{peer=\"{other}\"}} 2\n"))
+            .collect();
+        until("it has met the others", async || {
+            let metrics = text(port, "/metrics").await.unwrap_or_default();
+            steady.iter().all(|link| metrics.contains(link))
         })
         .await;
     }

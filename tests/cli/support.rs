@@ -115,6 +115,12 @@ pub(crate) fn are_free(mut ports: Range<u16>) -> bool {
 
 /// The HTTP status with which `port` answers a GET, if it does.
 pub(crate) async fn status(port: u16, path: &str) -> Option<u16> {
+    let answer = text(port, path).await?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+/// What `port` answers to a GET, if it does.
+pub(crate) async fn text(port: u16, path: &str) -> Option<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let exchange = async {
         let mut stream = TcpStream::connect(loopback(port)).await?;
@@ -122,6 +128,5 @@ pub(crate) async fn status(port: u16, path: &str) -> Option<u16> {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.map(|_| answer)
     };
-    let answer = timeout(DEADLINE, exchange).await.ok()?.ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
+    timeout(DEADLINE, exchange).await.ok()?.ok()
 }

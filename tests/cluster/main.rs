@@ -5,4 +5,5 @@
 mod cut_and_heal;
 mod seeds;
 mod simulation;
+mod steady;
 mod stories;

@@ -33,6 +33,7 @@ fn tell(faults: Vec<(u64, Fault)>, requests: &[(u64, usize, Action)]) -> Verdict
             skews_ms: vec![0; 3],
             tight: false,
             forget_after_ms: None,
+            tombstones_max: None,
         },
         weather: Weather::FAIR,
         quiet_ms: 20_000,

@@ -188,13 +188,25 @@ impl Cluster {
         path: &str,
         body: &Value,
     ) -> Option<Answer> {
+        http::parse(&self.exchange(replica, &http::request(method, path, body))?)
+    }
+
+    /// What comes back for these bytes, from within the replica's container.
+    fn exchange(&self, replica: usize, request: &[u8]) -> Option<Vec<u8>> {
         const EXCHANGE: &str = "exec 3<>/dev/tcp/127.0.0.1/8090 && cat >&3 && cat <&3";
         let container = self.container(replica);
         let command = [
             "exec", "-i", &container, "timeout", "5", "bash", "-c", EXCHANGE,
         ];
-        let request = http::request(method, path, body);
-        http::parse(&docker::run_with_input(&command, &request).ok()?)
+        docker::run_with_input(&command, request).ok()
+    }
+
+    /// All that a replica shows at `/metrics`.
+    pub(crate) fn metrics(&self, replica: usize) -> String {
+        let request = http::request("GET", "/metrics", &Value::Null);
+        let answer = self.exchange(replica, &request);
+        let answer = answer.and_then(|bytes| String::from_utf8(bytes).ok());
+        answer.unwrap_or_else(|| panic!("no metrics of replica {replica}"))
     }
 
     /// As [`Cluster::try_ask`], of a replica that must answer.

@@ -13,9 +13,12 @@
 //! held against the replica.
 
 mod cluster;
+mod connection;
+mod deletes;
 mod docker;
 mod http;
 mod image;
+mod lost;
 mod membership;
 mod partition;
 mod restart;

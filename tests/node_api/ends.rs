@@ -219,6 +219,14 @@ fn what_only_a_forgotten_replica_has_is_written_again_when_it_is_back() {
         tombstones(&cluster[0]) < 0.5
     });
     wire.mend();
+    // Forgotten by an operator's word, it is removed as well, until one takes it back.
+    eventually(PATIENCE, "it knows that it is out", || {
+        cluster[1].get("only", &V::none()).having(503)
+    })
+    .expect_error(503, "Replica was removed from the view");
+    cluster[0]
+        .ask_view("PUT", &name)
+        .expect_result(201, "added");
     for replica in cluster.iter() {
         let found = eventually(PATIENCE, "it is written again", || {
             replica.get("only", &V::none()).having(200)

@@ -1,13 +1,21 @@
-//! §3: `"forget": true`, for replicas that are down, too, and forgetting by age.
+//! §3: `"forget": true`, for replicas that are down, too, and forgetting by age and for room.
+
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::http::Answer;
-use crate::support::waiting::PATIENCE;
+use crate::support::waiting::{PATIENCE, always, now};
 use crate::support::{Cluster, Launch, Replica, Request, V, eventually, until};
 
 /// Nobody answers here: a loopback address that no test uses, and the discard port.
 const NOBODY: &str = "127.0.0.9:9";
+
+/// More deletes than this are not kept for who is down.
+const FEW: (&str, &str) = ("tombstones-max", "4");
+
+/// Longer than a replica waits until it forgets somebody for room, had it a say.
+const WELL_OVER_A_TURN: Duration = Duration::from_secs(8);
 
 const REMOVED: &str = "Replica was removed from the view";
 
@@ -126,4 +134,72 @@ fn a_replica_that_is_down_for_the_time_set_is_forgotten_by_itself_and_may_return
     cluster[2].await_ready();
     let v = cluster[2].put("back", "1", &V::none()).expect(201).v();
     cluster[0].get_waiting("back", &v).expect(200);
+}
+
+/// Writes six keys and deletes them, which is never refused.
+fn delete_six(replica: &Replica) -> V {
+    let mut v = V::none();
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        v = replica.put(key, "1", &v).expect(201).v();
+        v = replica.delete(key, &v).expect_result(200, "deleted").v();
+    }
+    v
+}
+
+#[track_caller]
+fn gauge(replica: &Replica, name: &str) -> f64 {
+    let metrics = replica.metrics();
+    let shown = metrics.gauges(name);
+    let gauge = shown.iter().find(|(shown, _)| *shown == name);
+    gauge.expect("a gauge of this name").1
+}
+
+#[test]
+fn who_is_down_while_more_is_deleted_than_is_kept_is_forgotten_and_the_deletes_go() {
+    let mut cluster = with_the_last_down(&[FEW]);
+    let v = delete_six(&cluster[0]);
+    until(PATIENCE, "no delete is kept for it", || {
+        let left = [0, 1].map(|i| gauge(&cluster[i], "causet_tombstones"));
+        left.iter().all(|left| *left < 0.5)
+    });
+    let for_room = |i: usize| cluster[i].metrics().sum(&["members_forgotten", "room"]);
+    let decided = for_room(0) + for_room(1);
+    assert!((0.5..1.5).contains(&decided), "{decided} have decided so");
+    cluster[2].restart();
+    cluster.await_whole();
+    for replica in cluster.iter() {
+        replica.get_waiting("f", &v).expect(404);
+        replica.await_gauge("tombstones_crowded", 0);
+    }
+}
+
+#[test]
+fn who_sees_less_than_half_of_the_members_forgets_nobody_for_room_and_refuses_no_delete() {
+    let mut cluster = Cluster::with_settings(3, &[FEW]);
+    for i in [0, 1] {
+        cluster[i].kill();
+    }
+    cluster.await_views(PATIENCE, &[2], &[2]);
+    let v = delete_six(&cluster[2]);
+    cluster[2].await_gauge("tombstones_crowded", 1);
+    always(now(), WELL_OVER_A_TURN, || {
+        let forgotten = cluster[2].metrics().sum(&["members_forgotten"]);
+        assert!(forgotten < 0.5, "{forgotten} are forgotten");
+    });
+    assert!(
+        gauge(&cluster[2], "causet_tombstones") > 5.5,
+        "all are kept"
+    );
+    let v = cluster[2].put("still", "1", &v).expect(201).v();
+    for i in [0, 1] {
+        cluster[i].restart();
+    }
+    cluster.await_whole();
+    for replica in cluster.iter() {
+        replica.get_waiting("still", &v).expect(200);
+        until(PATIENCE, "all have them, so they go", || {
+            gauge(replica, "causet_tombstones") < 0.5
+        });
+        replica.await_gauge("tombstones_crowded", 0);
+    }
 }

@@ -125,16 +125,16 @@ impl Node {
             || self.state.ended().counter(&dot.origin) >= Some(dot.counter)
     }
 
-    fn frontier(&mut self) -> HlcTime {
+    fn frontier(&mut self, now_ms: u64) -> HlcTime {
         if self.bootstrapped && self.aside.is_empty() {
-            self.state.frontier()
+            self.state.frontier(now_ms, &ENDS)
         } else {
             HlcTime::ZERO
         }
     }
 
-    fn digest(&mut self, wall_ms: u64) -> Digest {
-        let frontier = self.frontier();
+    fn digest(&mut self, wall_ms: u64, now_ms: u64) -> Digest {
+        let frontier = self.frontier(now_ms);
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
@@ -300,13 +300,13 @@ impl World {
         match self.nodes[to].state.deliver(batch.check().unwrap()) {
             Ok(delivery) => self.nodes[to].apply(delivery.ready),
             Err(Untaken::LeftOut) => self.be_reborn(to),
-            Err(Untaken::Superseded(_) | Untaken::Late) => {}
+            Err(Untaken::Superseded(_) | Untaken::Late | Untaken::Unagreed) => {}
         }
     }
 
     fn say(&mut self, at: usize) -> Digest {
         let wall_ms = self.wall_ms(at);
-        self.nodes[at].digest(wall_ms)
+        self.nodes[at].digest(wall_ms, self.now_ms)
     }
 
     fn hear(&mut self, at: usize, digest: &Digest) {
@@ -346,7 +346,7 @@ impl World {
                 };
                 self.nodes[to].state.learn_life(own);
             }
-            Err(Unusable::Ended | Unusable::Late) => {}
+            Err(Unusable::Ended | Unusable::Late | Unusable::Unagreed) => {}
         }
     }
 
@@ -370,8 +370,8 @@ impl World {
         }
         let node = &mut self.nodes[at];
         node.state.give_up(aside);
-        let frontier = node.frontier();
-        let _ = node.state.collect(now_ms, frontier, &ENDS);
+        let frontier = node.frontier(now_ms);
+        let _ = node.state.collect(frontier, &ENDS);
         node.store.collect(node.state.collected());
         if !node.state.may_reissue() {
             return;

@@ -86,7 +86,7 @@ pub(crate) fn any_ended() -> impl Strategy<Value = Ended> {
                 origin: maker,
                 counter,
             };
-            ended.note(origin.address, &finals, marker, at_ms);
+            ended.note(origin.address, &finals, marker, at_ms, at_ms % 2 == 0);
         }
         ended
     })

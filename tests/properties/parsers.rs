@@ -349,7 +349,13 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
             let mut ended = Ended::new();
             for (of, counter, origin, at_ms) in agreed {
                 let finals = Clock::from_iter([(of, counter)]);
-                ended.note(of.address, &finals, Dot { origin, counter }, at_ms);
+                ended.note(
+                    of.address,
+                    &finals,
+                    Dot { origin, counter },
+                    at_ms,
+                    counter % 2 == 0,
+                );
             }
             let collected = collected.map(|(time, covered)| Collected { time, covered });
             JoinRest {
@@ -493,8 +499,8 @@ proptest! {
         replica.state.end_lives(5, false);
         replica.state.give_up(false);
         replica.state.may_reissue();
-        let frontier = replica.state.frontier();
-        let _ = replica.state.collect(9_000, frontier, &ENDS);
+        let frontier = replica.state.frontier(9_000, &ENDS);
+        let _ = replica.state.collect(frontier, &ENDS);
         replica.state.expire_ended(&ENDS);
         if replica.state.successor(replica.state.origin()).is_some() {
             replica.state.be_reborn(5, u64::MAX);

@@ -18,7 +18,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// `count` replicas, all ready and with full views.
+    /// `count` replicas that have all met, ready and with full views.
     pub(crate) fn of(count: usize) -> Self {
         Self::with_settings(count, &[])
     }
@@ -28,6 +28,7 @@ impl Cluster {
         let launches = (0..count).map(|_| Launch::new().settings(settings));
         let cluster = Self::launch(launches.collect());
         cluster.await_whole();
+        cluster.await_links();
         cluster
     }
 
@@ -41,6 +42,7 @@ impl Cluster {
         let wire = Wire::between(OUTER.into(), INNER.into(), ports);
         let cluster = Self::launch(launches);
         cluster.await_whole();
+        cluster.await_links();
         (cluster, wire)
     }
 
@@ -77,6 +79,27 @@ impl Cluster {
         self.iter().for_each(Replica::await_ready);
         let all: Vec<usize> = (0..self.replicas.len()).collect();
         self.await_views(PATIENCE, &all, &all);
+    }
+
+    /// Waits until each has been answered by all the others. At the start a view is full before anybody was met; what is
+    /// decided then about one that was not means no life of it.
+    #[track_caller]
+    fn await_links(&self) {
+        let others = self.replicas.len() - 1;
+        eventually(PATIENCE, "every link is steady", || {
+            let steady = |replica: &Replica| {
+                let metrics = replica.fetch("/metrics");
+                let links = metrics.text().lines();
+                let links = links.filter(|line| line.starts_with("causet_link_state{"));
+                links.filter(|link| link.ends_with(" 2")).count()
+            };
+            let links: Vec<usize> = self.iter().map(steady).collect();
+            if links.iter().all(|steady| *steady == others) {
+                Ok(())
+            } else {
+                Err(links)
+            }
+        });
     }
 
     /// Waits until the replicas `of` see exactly `members`.

@@ -5,12 +5,14 @@ use std::time::Duration;
 use actix::{AsyncContext, Context, Handler};
 
 use super::Causality;
+use crate::core::Millis;
 use crate::core::clock::{Clock, Clocks};
 use crate::core::id::Key;
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{
     ClientReply, ClientRequest, DeleteConfirmed, Operation, Outcome, Refusal, StoreFilled,
+    TombstonesFilled,
 };
 use crate::messages::mailbox::Mail;
 use crate::messages::store::{ApplyOwn, ProbeDelete, ReadKey};
@@ -44,23 +46,27 @@ impl Causality {
         // What only another map can bring is not waited for.
         let need = need.filter(|_| wait > 0 && missing.iter().count() == 1);
         if need.is_some() && self.parking.is_full() {
-            self.parking.retain(|request| !request.reply.is_closed());
+            self.parking
+                .retain(|(request, _)| !request.reply.is_closed());
         }
         if need.is_some() && self.parking.is_full() {
             self.parts.metrics.parked_overflows.inc();
         }
-        let parked = self.parking.park(
-            request,
-            need.unwrap_or_else(Clock::new),
-            deadline,
-            self.state.covered(),
-        );
+        let (waiting, covered) = ((request, deadline), self.state.covered());
+        let parked = match need {
+            // It names what is lost, if nobody writes it again: that is for all members to agree on.
+            Some(need) if !covered.lacks_any(&need) => self.parking.park_apart(waiting, deadline),
+            need => {
+                let need = need.unwrap_or_else(Clock::new);
+                self.parking.park(waiting, need, deadline, covered)
+            }
+        };
         match parked {
             Ok(()) => {
                 self.parts.metrics.requests_parked.inc();
                 self.gauge_parked();
             }
-            Err(request) => self.refuse(request.reply, Refusal::Unmet { missing }),
+            Err((request, _)) => self.refuse(request.reply, Refusal::Unmet { missing }),
         }
     }
 
@@ -142,17 +148,37 @@ impl Causality {
             if released.is_empty() {
                 break;
             }
-            // A client that has gone is not written for behind its back.
-            let waiting = released.into_iter().filter(|r| !r.reply.is_closed());
-            waiting.for_each(|request| self.take_request(request));
+            self.take_again(released);
         }
         self.gauge_parked();
+    }
+
+    /// Lets go what has waited for all members to agree on what is lost, as far as they have.
+    pub(super) fn release_decided(&mut self) {
+        let state = &self.state;
+        let is_met = |(request, _): &(ClientRequest, _)| state.unmet(&request.metadata).is_none();
+        let released = self.parking.release_apart(is_met);
+        if !released.is_empty() {
+            self.take_again(released);
+            self.release_parked();
+        }
+    }
+
+    fn take_again(&mut self, released: Vec<(ClientRequest, Millis)>) {
+        let now = self.parts.uptime.now();
+        for (mut request, deadline) in released {
+            // A client that has gone is not written for behind its back.
+            if !request.reply.is_closed() {
+                request.wait_ms = Some(deadline.saturating_sub(now));
+                self.take_request(request);
+            }
+        }
     }
 
     /// Refuses what has waited for long enough, and has this done again when the next is due.
     fn mind_deadlines(&mut self, ctx: &mut Context<Self>) {
         let now = self.parts.uptime.now();
-        for mut request in self.parking.expire(now) {
+        for (mut request, _) in self.parking.expire(now) {
             request.wait_ms = Some(0);
             self.take_request(request);
         }
@@ -175,7 +201,7 @@ impl Causality {
     }
 
     pub(super) fn refuse_parked(&mut self) {
-        for request in self.parking.drain() {
+        for (request, _) in self.parking.drain() {
             let refusal = self.closed().unwrap_or(Refusal::Overloaded);
             self.refuse(request.reply, refusal);
         }
@@ -232,5 +258,18 @@ impl Handler<Mail<StoreFilled>> for Causality {
             "below its limit again"
         };
         log::warn!("the store is {state}");
+    }
+}
+
+impl Handler<Mail<TombstonesFilled>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<TombstonesFilled>, _: &mut Context<Self>) {
+        self.tombstones_full = mail.open().full;
+        if self.tombstones_full {
+            log::warn!("as many tombstones as tombstones-max allows");
+        } else {
+            log::info!("fewer tombstones than tombstones-max allows again");
+        }
     }
 }

@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::agreement::Holder;
-use crate::core::id::Origin;
+use crate::core::id::{Incarnation, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::Status;
@@ -14,7 +14,7 @@ use crate::messages::causality::{OwnLifeSuperseded, Reissue};
 use crate::messages::mailbox::Mail;
 use crate::messages::peers::Publish;
 use crate::messages::store::{ApplyWrites, Collect, KeepAside, SetAside, SettleAside};
-use crate::messages::view::IncarnationRenewed;
+use crate::messages::view::{ForgetLongestDown, IncarnationRenewed};
 use crate::metrics::as_gauge;
 
 impl Causality {
@@ -22,6 +22,12 @@ impl Causality {
     pub(super) fn learn_life(&mut self, seen: Origin) {
         self.state.learn_life(seen);
         self.gauge_buffer();
+        self.mind_own_life();
+    }
+
+    /// A peer says that the present life is over, and knows this one of its address, or a bound below later ones.
+    pub(super) fn be_outlived(&mut self, by: Incarnation) {
+        self.state.be_outlived(by);
         self.mind_own_life();
     }
 
@@ -46,6 +52,7 @@ impl Causality {
         self.aside = 1;
         self.settling = false;
         self.collected = HlcTime::ZERO;
+        self.crowded_since = None;
         self.repair.ended();
         self.serving.start_again(self.parts.uptime.now());
         self.refuse_parked();
@@ -59,7 +66,8 @@ impl Causality {
     pub(super) fn frontier(&mut self) -> HlcTime {
         // What was set aside may be a tombstone's victim: it has to be looked at before that goes.
         if self.serving.has_caught_up() && self.aside == 0 {
-            self.state.frontier()
+            let now = self.parts.uptime.now();
+            self.state.frontier(now, &self.parts.rules.ends)
         } else {
             HlcTime::ZERO
         }
@@ -80,20 +88,19 @@ impl Causality {
         if told || self.state.covered().floors() != floors {
             self.release_parked();
         }
+        self.release_decided();
         let rules = self.parts.rules.ends;
         self.state.expire_ended(&rules);
         let remembered = as_gauge(self.state.ended().len());
         self.parts.metrics.lives_remembered.set(remembered);
         self.collect(wall_ms);
+        self.mind_crowd();
         self.settle_aside();
     }
 
     fn collect(&mut self, wall_ms: u64) {
         let frontier = self.frontier();
-        let holder = self
-            .state
-            .collect(self.parts.uptime.now(), frontier, &self.parts.rules.ends)
-            .err();
+        let holder = self.state.collect(frontier, &self.parts.rules.ends).err();
         let upto = self.state.collected();
         if upto > self.collected {
             self.collected = upto;
@@ -119,6 +126,23 @@ impl Causality {
             gauge.with_label_values(&[&member(now)]).set(1);
         }
         self.holder = holder;
+    }
+
+    /// Has room made while there are too many tombstones and some member holds them back. Whom, if anybody, the view decides.
+    fn mind_crowd(&mut self) {
+        let now = self.parts.uptime.now();
+        let crowded = self.tombstones_full && self.holder.is_some();
+        self.parts
+            .metrics
+            .tombstones_crowded
+            .set(i64::from(crowded));
+        let since = crowded.then(|| self.crowded_since.unwrap_or(now));
+        self.crowded_since = since;
+        if let Some(since) = since {
+            let crowded_ms = now - since;
+            let make_room = &self.parts.edges.make_room;
+            make_room.tell(ForgetLongestDown { crowded_ms });
+        }
     }
 
     fn settle_aside(&mut self) {
@@ -197,11 +221,6 @@ impl Handler<Mail<OwnLifeSuperseded>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<OwnLifeSuperseded>, _: &mut Context<Self>) {
-        let address = self.state.origin().address;
-        let incarnation = mail.open().incarnation;
-        self.learn_life(Origin {
-            address,
-            incarnation,
-        });
+        self.be_outlived(mail.open().incarnation);
     }
 }

@@ -4,7 +4,7 @@ use actix::{Context, Handler};
 
 use super::Causality;
 use crate::core::causality::{Untaken, Unusable};
-use crate::core::id::{Address, Domain, Origin};
+use crate::core::id::{Address, Domain};
 use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal,
@@ -19,11 +19,18 @@ use crate::metrics::as_gauge;
 
 impl Causality {
     fn deliver(&mut self, deliver: Deliver) {
-        let Deliver { batch, reply } = deliver;
+        let Deliver {
+            batch,
+            removed,
+            reply,
+        } = deliver;
         let admission = self.admission(batch.domain, self.overload().is_none());
         let refusal = self.serving.refuses_push(admission);
         let answer = match refusal.map_or_else(|| self.admit(batch), Err) {
             Ok(()) => PushAnswer::Admitted,
+            Err(PushRefusal::Superseded(_)) if removed => {
+                PushAnswer::Refused(PushRefusal::NotServing)
+            }
             Err(refusal) => PushAnswer::Refused(refusal),
         };
         let _ = reply.send(answer);
@@ -59,7 +66,7 @@ impl Causality {
     fn heed_untaken(&mut self, untaken: Untaken) -> PushRefusal {
         match untaken {
             Untaken::Superseded(life) => PushRefusal::Superseded(life),
-            Untaken::Late => PushRefusal::Late,
+            Untaken::Late | Untaken::Unagreed => PushRefusal::Late,
             Untaken::LeftOut => {
                 self.be_reborn("the others have agreed on ends without this replica");
                 PushRefusal::NotServing
@@ -176,14 +183,11 @@ impl Causality {
 
     fn heed_unusable(&mut self, why: Unusable) -> String {
         match why {
-            Unusable::Outlived(life) => self.learn_life(Origin {
-                address: self.state.origin().address,
-                incarnation: life,
-            }),
+            Unusable::Outlived(life) => self.be_outlived(life),
             Unusable::LeftOut => {
                 self.be_reborn("the others have agreed on ends without this replica");
             }
-            Unusable::Ended | Unusable::Late => {}
+            Unusable::Ended | Unusable::Late | Unusable::Unagreed => {}
         }
         why.to_string()
     }
@@ -227,7 +231,8 @@ impl Handler<Mail<ExchangeDigest>> for Causality {
     fn handle(&mut self, mail: Mail<ExchangeDigest>, _: &mut Context<Self>) {
         let exchange = mail.open();
         self.consider(&exchange.digest, exchange.may_join);
-        let answer = match self.state.successor(exchange.digest.from) {
+        let over = self.state.successor(exchange.digest.from);
+        let answer = match over.filter(|_| !exchange.removed) {
             Some(life) => HeartbeatAnswer::Superseded(life),
             None => HeartbeatAnswer::Digest(self.digest(exchange.steady)),
         };

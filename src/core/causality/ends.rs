@@ -20,8 +20,8 @@ use crate::core::write::{Content, Version, Write};
 pub struct EndRules {
     /// Memory of ended lives.
     pub ended: EndedLimits,
-    /// How long all must have agreed on a stamp before tombstones up to it go, in milliseconds. So a replica whose clock is behind by
-    /// less loses nothing that it writes after an isolated restart.
+    /// How long a replica must have had everything up to a stamp before it says so, in milliseconds. Restarted in isolation, with
+    /// a clock set back by less, it stamps its writes above all that the others can have collected.
     pub margin_ms: u64,
 }
 
@@ -46,6 +46,9 @@ pub enum Unusable {
     /// It holds a write that tombstones might outrank which are gone here, and has not seen all that was seen here by then.
     #[error("it brings a write from before what was collected here")]
     Late,
+    /// It has more of an ended life than was agreed on: it took no part in that.
+    #[error("it has writes of an ended life that were not agreed on")]
+    Unagreed,
     /// This replica holds such a write itself, or has writes of an ended life beyond its agreed last counter: it took no part in what
     /// the others agreed on.
     #[error("this replica took no part in what was agreed there")]
@@ -115,14 +118,25 @@ impl CausalState {
     pub fn successor(&self, seen: Origin) -> Option<Incarnation> {
         let below = self.covered.floor(&seen.address);
         let retired = (seen.incarnation < below).then_some(below);
-        self.lives.successor(&seen).max(retired)
+        let told = self.outlived.max(seen.incarnation);
+        let told = (seen == self.origin && told > seen.incarnation).then_some(told);
+        self.lives.successor(&seen).max(retired).max(told)
+    }
+
+    /// A peer says that this replica must take a life later than its own, above this one. Nobody need ever have lived that: so it
+    /// is not told to others as a life of this node.
+    pub fn be_outlived(&mut self, by: Incarnation) {
+        self.outlived = self.outlived.max(by);
     }
 
     /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them. `aside` says
     /// whether this replica has versions set aside.
     pub fn end_lives(&mut self, wall_ms: u64, aside: bool) -> Vec<Write> {
         let roster = self.lives.roster();
-        let gone = !aside && self.reports.nobody_holds_more(self.origin.address, &roster);
+        // Then nobody can hold any more of an ended life than all agree on.
+        let gone = !aside
+            && !self.lives.forgets_anybody()
+            && self.reports.nobody_has_aside(self.origin.address, &roster);
         let ended = self
             .reports
             .ended(self.origin.address, &roster, &self.covered);
@@ -211,15 +225,12 @@ impl CausalState {
             below,
             gone,
         } = end;
-        if gone {
-            self.ended.give_up_below(address, below);
-        }
         if self.covered.floor(&address) >= below {
             return;
         }
         if let Some(marker) = marker {
             let at_ms = marker.version.time.ms;
-            self.ended.note(address, finals, marker.dot(), at_ms);
+            self.ended.note(address, finals, marker.dot(), at_ms, gone);
         }
         let forgotten = Origin {
             address,
@@ -242,6 +253,12 @@ impl CausalState {
         let ends = |o: &Origin| o.address == address && o.incarnation < below;
         let mut covered = self.covered.clock().iter();
         ends(&self.origin) || covered.any(|(o, counter)| ends(&o) && counter > agreed(&o))
+    }
+
+    /// Whether a write follows more of an ended life than was agreed on: its maker took no part in that.
+    pub(super) fn is_unagreed(&self, write: &Write) -> bool {
+        let deps = write.version.deps.get(&self.domain);
+        deps.is_some_and(|deps| self.ended.first_exceeded(deps, &self.covered).is_some())
     }
 
     /// To be called after floors were raised.
@@ -284,6 +301,13 @@ impl CausalState {
         let judged = collected.is_none_or(|collected| has_seen(&cut.covered, collected));
         if !judged && cut.writes.iter().any(|write| self.is_late(write)) {
             return Err(Unusable::Late);
+        }
+        if self
+            .ended
+            .first_exceeded(cut.covered.clock(), &self.covered)
+            .is_some()
+        {
+            return Err(Unusable::Unagreed);
         }
         let exceeded = cut
             .rest
@@ -366,12 +390,13 @@ impl CausalState {
         }
     }
 
-    /// This replica has every write of every life that goes on, up to this stamp.
-    pub fn frontier(&mut self) -> HlcTime {
+    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin.
+    pub fn frontier(&mut self, now: Millis, rules: &EndRules) -> HlcTime {
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
-        others.map_or(self.time, |others| others.min(self.time))
+        let reached = others.map_or(self.time, |others| others.min(self.time));
+        self.frontier.hold(now, reached, rules.margin_ms)
     }
 
     /// Up to where tombstones are gone, or must go now.
@@ -379,42 +404,33 @@ impl CausalState {
         self.collected.as_ref().map_or(HlcTime::ZERO, |c| c.time)
     }
 
-    /// Raises the stamp up to which tombstones must go, as far as all members have agreed for the margin, and there can be any.
-    /// `frontier` is this replica's as its digests say it.
+    /// Raises the stamp up to which tombstones must go, as far as all members agree on it and there can be any. `frontier` is this
+    /// replica's, as its digests say it.
     ///
     /// # Errors
-    /// Who holds the stamp back, if there are tombstones that it is too small for.
-    pub fn collect(
-        &mut self,
-        now: Millis,
-        frontier: HlcTime,
-        rules: &EndRules,
-    ) -> Result<(), Holder> {
+    /// Who holds the stamp back, if there are tombstones that it is too small for and it is further behind than it always is, being said after
+    /// the margin.
+    pub fn collect(&mut self, frontier: HlcTime, rules: &EndRules) -> Result<(), Holder> {
         if self.newest_tombstone <= self.collected() {
-            self.stable.clear();
             return Ok(());
         }
         let (own, roster) = (self.origin.address, self.lives.roster());
         let have = (&self.covered, frontier);
         let stable = self.reports.stable(own, &roster, have)?;
-        if self.stable.back().is_none_or(|(_, last)| *last < stable) {
-            self.stable.push_back((now, stable));
-        }
-        let mut upto = HlcTime::ZERO;
-        while let Some((at, stable)) = self.stable.front()
-            && *at + rules.margin_ms <= now
-        {
-            upto = (*stable).min(self.newest_tombstone);
-            self.stable.pop_front();
-        }
+        let upto = stable.min(self.newest_tombstone);
         if upto > self.collected() {
             self.collected = Some(Collected {
                 time: upto,
                 covered: self.covered.clone(),
             });
         }
-        if stable < self.newest_tombstone {
-            return Err(self.reports.holder(own, &roster, frontier));
+        let ago = |margins| HlcTime {
+            ms: self.time.ms.saturating_sub(margins * rules.margin_ms),
+            count: 0,
+        };
+        if stable < self.newest_tombstone && stable < ago(2) {
+            let recent = ago(1);
+            return Err(self.reports.holder(own, &roster, frontier, recent));
         }
         Ok(())
     }
@@ -438,7 +454,7 @@ impl CausalState {
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
-        let known = known.max(self.covered.floor(&own));
+        let known = known.max(self.covered.floor(&own)).max(self.outlived);
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives.learn(self.origin);
         let born = Self {

@@ -88,6 +88,7 @@ mod tests {
     use crate::core::causal_buffer::BufferLimits;
     use crate::core::id::{Domain, Key, Origin};
     use crate::core::metadata::Metadata;
+    use crate::core::stamp::HlcTime;
     use crate::core::testing::{dot, origin, write};
     use crate::core::wire::{Digest, Status};
     use crate::core::write::Content;
@@ -119,7 +120,7 @@ mod tests {
             admits: true,
             bootstrapped: true,
             roster: state.lives().roster(),
-            frontier: state.frontier(),
+            frontier: HlcTime::ZERO,
             aside,
             given_up: state.given_up().clone(),
         }

@@ -142,3 +142,62 @@ fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
     assert_eq!((first.dot().origin, first.dot().counter), (born, 1));
     assert!(first.version.time > time, "hybrid time goes on");
 }
+
+#[test]
+fn a_life_that_nobody_has_lived_is_outlived_and_not_told_of() {
+    let mut state = state(1);
+    let told = origin(1).incarnation.next();
+    state.be_outlived(told);
+    assert_eq!(state.successor(origin(1)), Some(told));
+    assert_eq!(state.lives().roster()[0].life, origin(1).incarnation);
+    assert!(state.be_reborn(0, 0).incarnation > told);
+    assert_eq!(state.successor(state.origin()), None);
+}
+
+const ENDS: EndRules = EndRules {
+    ended: crate::core::ended::EndedLimits {
+        finals: 10,
+        keep_ms: 1_000_000,
+    },
+    margin_ms: 2_000,
+};
+
+fn report(state: &mut CausalState, now: u64) -> crate::core::wire::Digest {
+    crate::core::wire::Digest {
+        from: state.origin(),
+        domain: state.domain(),
+        covered: state.covered().clone(),
+        promise: state.promise(now),
+        status: crate::core::wire::Status::Serving,
+        pushing: false,
+        admits: true,
+        bootstrapped: true,
+        roster: state.lives().roster(),
+        frontier: state.frontier(now, &ENDS),
+        aside: false,
+        given_up: state.given_up().clone(),
+    }
+}
+
+#[test]
+fn who_restarts_alone_with_its_clock_set_back_by_less_than_the_margin_writes_nothing_late() {
+    let (mut one, mut two) = (state(1), state(2));
+    for (state, other) in [(&mut one, 2), (&mut two, 1)] {
+        state.learn_life(origin(other));
+        state.set_members(&[origin(1).address, origin(2).address], &[]);
+    }
+    let mut now = 10_000;
+    let deleted = put(&mut one, &mut Metadata::default(), now);
+    two.deliver(batch(vec![deleted.clone()])).unwrap();
+    while one.collected() < deleted.version.time {
+        now += 100;
+        assert!(now < 20_000, "it is never collected");
+        let (of_one, of_two) = (report(&mut one, now), report(&mut two, now));
+        one.heed(&of_two, u64::MAX);
+        two.heed(&of_one, u64::MAX);
+        let _ = one.collect(of_one.frontier, &ENDS);
+    }
+    let set_back = now - (ENDS.margin_ms - 100);
+    let alone = put(&mut state(2), &mut Metadata::default(), set_back);
+    assert!(alone.version.time > one.collected());
+}

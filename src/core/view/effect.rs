@@ -37,6 +37,17 @@ pub enum Event {
     },
     /// Forgotten by somebody who turns out to have been forgotten before: its mark is void.
     Remembered(Address),
+    /// There are too many tombstones, and nobody may be forgotten for them. Derived anew whenever room is asked for.
+    NoRoom(NoRoom),
+}
+
+/// Why nobody is forgotten though too many deletes wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// No member that was ever met is down.
+    NobodyDown,
+    /// Of the members not more than half are up, nor half with the smallest address; or this node is itself out.
+    SmallerSide,
 }
 
 /// Why this node forgets a member.

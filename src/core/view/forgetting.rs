@@ -4,14 +4,15 @@
 //! learns from the heartbeats that it was forgotten. Where two sides of a cut have forgotten each other, neither
 //! would announce itself to the other any more: so the forgotten are still announced to, one in each round.
 
-use super::{Effect, Event, ForgetMark, ForgetReason, Membership, Peer, RemoveOutcome};
+use super::{Effect, Event, ForgetMark, ForgetReason, Membership, NoRoom, Peer, RemoveOutcome};
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::roster::RosterEntry;
 use crate::core::swim::{Datagram, Identity, is_plausible};
 
-/// Each member that is up waits so much longer than the one before it until it forgets somebody by age: the first
-/// one's mark is everywhere by then, and one mark is enough.
+/// Each member that is up waits so much longer than the one before it until it forgets somebody by itself: the first
+/// one's mark is everywhere by then, and one mark is enough. For room the first one waits as long, too: a restart may be all that
+/// there is to it, and after one was forgotten the others have to agree before anything is collected.
 const TURN_MS: u64 = 5_000;
 
 impl Membership {
@@ -46,13 +47,6 @@ impl Membership {
             peer.stop_waiting();
         }
         let effects = self.settle(now);
-        let max = self.parameters.members_max;
-        let Self {
-            removals, peers, ..
-        } = self;
-        removals.limit(max, |address| {
-            address == self.own || peers.contains_key(&address)
-        });
         debug_assert!(
             !self.is_in_view(address),
             "the forgotten are out of the view"
@@ -66,21 +60,35 @@ impl Membership {
         if after == 0 || !self.decides() {
             return Vec::new();
         }
-        let before_us = |(address, peer): &(&Address, &Peer)| {
-            **address < self.own && peer.up && self.is_in_view(**address)
-        };
-        let turn = self.peers.iter().filter(before_us).count() as u64;
-        let patience = after.saturating_add(turn * TURN_MS);
+        let patience = after.saturating_add(self.turn() * TURN_MS);
         let overdue = self.down().filter(|(since, _)| now - since >= patience);
         let overdue: Vec<Address> = overdue.map(|(_, address)| address).collect();
         self.forget_all(&overdue, ForgetReason::Age, (now, wall))
     }
 
-    /// Forgets the member that has been down for longest, if any is down.
-    pub fn forget_longest_down(&mut self, now: Millis, wall: u64) -> Vec<Effect> {
-        let longest = self.down().min().filter(|_| self.decides());
-        let longest: Vec<Address> = longest.map(|(_, address)| address).into_iter().collect();
-        self.forget_all(&longest, ForgetReason::Room, (now, wall))
+    /// There have been too many tombstones for so long: forgets the member that has been down for longest, or says why not. One at a
+    /// time: the next one only if there are too many for as long after that.
+    pub fn make_room(&mut self, crowded_ms: Millis, now: Millis, wall: u64) -> Vec<Effect> {
+        let no_room = |why| vec![Effect::Log(Event::NoRoom(why))];
+        let Some((since, longest)) = self.down().min() else {
+            return no_room(NoRoom::NobodyDown);
+        };
+        if !self.decides() {
+            return no_room(NoRoom::SmallerSide);
+        }
+        let waited = crowded_ms.min(now - since).min(now - self.forgot_at);
+        if waited < (self.turn() + 1) * TURN_MS {
+            return Vec::new();
+        }
+        self.forget_all(&[longest], ForgetReason::Room, (now, wall))
+    }
+
+    /// How many members that are up come before this node in deciding.
+    fn turn(&self) -> u64 {
+        let before_us = |(address, peer): &(&Address, &Peer)| {
+            **address < self.own && peer.up && self.is_in_view(**address)
+        };
+        self.peers.iter().filter(before_us).count() as u64
     }
 
     fn forget_all(
@@ -227,17 +235,25 @@ impl Membership {
         datagram.retain_news_of_down(|identity| !self.is_stale(identity));
     }
 
-    /// Lets members go of which nothing is left to remember, and of those whom SWIM remembers, too, if they
-    /// are too many.
+    /// Lets members go of which nothing is left to remember, and of those whom SWIM remembers, and of removal marks on strangers, if
+    /// they are too many.
     pub(super) fn let_go(&mut self) {
+        let max = self.parameters.members_max;
         let Self {
-            peers, forgotten, ..
+            own,
+            peers,
+            forgotten,
+            removals,
+            ..
         } = self;
         peers.retain(|address, peer| {
             let forgotten = forgotten.covers(*address, peer.incarnation);
             peer.is_up_or_awaited() || peer.is_member() && !forgotten
         });
-        if self.swim.members().count() >= self.parameters.members_max {
+        removals.limit(max, |address| {
+            address == *own || peers.contains_key(&address)
+        });
+        if self.swim.members().count() >= max {
             let members = self.swim.members();
             let gone = members.filter(|(identity, up)| !up && self.is_stale(*identity));
             let gone: Vec<Identity> = gone.map(|(identity, _)| identity).collect();

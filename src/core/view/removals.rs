@@ -38,6 +38,18 @@ impl Removals {
             .is_some_and(|mark| mark.removed && incarnation <= mark.incarnation)
     }
 
+    /// Has a removal that was decided in one of these lives of `address` mean the last of them as well. Of two marks of one
+    /// time the one on the later life is taken, so this one spreads.
+    pub(super) fn prolong(&mut self, address: Address, lives: &[Incarnation]) {
+        if let Some(mark) = self.0.get_mut(&address)
+            && let Some(present) = lives.last()
+            && mark.removed
+            && lives.contains(&mark.incarnation)
+        {
+            mark.incarnation = *present;
+        }
+    }
+
     /// Records a decision made here and now, later than all that are known.
     pub(super) fn decide(&mut self, address: Address, life: Incarnation, removed: bool, wall: u64) {
         let latest = self.0.values().map(|mark| mark.time).max();

@@ -295,6 +295,37 @@ fn a_lost_member_that_is_added_is_awaited_although_it_is_still_reported_down() {
 }
 
 #[test]
+fn a_removal_that_arrives_after_a_rebirth_holds_and_one_that_arrives_after_a_restart_does_not() {
+    let on = |ms| Removal {
+        address: address(1),
+        incarnation: life(ms),
+        time: HlcTime { ms: 1, count: 0 },
+        removed: true,
+    };
+    let mut reborn = node(2);
+    reborn.renew(life(2_000), 0);
+    let effects = reborn.hear(&heard_of(&[on(1_000)]), 1);
+    assert!(events(&effects).contains(&Event::Removed(address(1))));
+    assert_eq!(
+        reborn.removals.to_vec(),
+        [on(2_000)],
+        "as others are to know it"
+    );
+    assert_eq!(reborn.view(), view(&[2]));
+    reborn.renew(life(3_000), 2);
+    assert_eq!(
+        reborn.view(),
+        view(&[2]),
+        "nor does one more rebirth end it"
+    );
+    // This one was restarted with its clock set back, and is told of the life before.
+    let mut restarted = node(2);
+    restarted.renew(life(3_000), 0);
+    restarted.hear(&heard_of(&[on(2_000)]), 1);
+    assert_eq!(restarted.view(), view(&[1, 2]));
+}
+
+#[test]
 fn a_node_removes_itself_and_takes_itself_back() {
     let mut node = node(1);
     assert_eq!(node.add(address(1), 0, 1).0, AddOutcome::AlreadyPresent);

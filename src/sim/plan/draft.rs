@@ -61,6 +61,7 @@ impl Draft {
             skews_ms: (0..nodes).map(|_| rng.random_range(-50..50)).collect(),
             tight: false,
             forget_after_ms: None,
+            tombstones_max: None,
         };
         Self {
             rng,
@@ -122,6 +123,10 @@ impl Draft {
             Kind::LongAbsence => {
                 self.plan.shape.forget_after_ms = Some(self.rng.random_range(3_000..9_000));
                 self.add_long_absence();
+            }
+            Kind::TombstonesMax => {
+                self.plan.shape.tombstones_max = Some(self.rng.random_range(2..8));
+                self.add_crowd();
             }
             _ => (0..times).for_each(|_| self.add_once(kind)),
         }
@@ -191,6 +196,7 @@ impl Draft {
             | Kind::Skew
             | Kind::LateStart
             | Kind::LongAbsence
+            | Kind::TombstonesMax
             | Kind::Burst => {}
             Kind::Forget => self.add_forgetting(),
             Kind::IsolatedRestart => self.add_isolated_restart(),
@@ -203,17 +209,29 @@ impl Draft {
     /// plan is what it is without them.
     fn add_ends(&mut self) {
         self.rng = ChaCha8Rng::seed_from_u64(self.plan.seed ^ 0x11FE);
+        let crowded = Kind::TombstonesMax;
         let mut kinds = Kind::OF_ENDS.to_vec();
+        kinds.retain(|kind| *kind != crowded);
         kinds.shuffle(&mut self.rng);
         kinds.truncate(self.rng.random_range(1..=2));
         for kind in kinds {
             self.add(kind);
+        }
+        // Drawn apart as well, for the same reason: this kind came later.
+        self.rng = ChaCha8Rng::seed_from_u64(self.plan.seed ^ 0x700F);
+        if self.rng.random_bool(0.2) {
+            self.add(crowded);
         }
     }
 
     fn add_long_absence(&mut self) {
         let (node, at) = (self.node(), self.time(30_000));
         let end = at + self.rng.random_range(4_000..30_000);
+        self.be_away(node, at, end);
+    }
+
+    /// Down, or cut off and asked for something.
+    fn be_away(&mut self, node: usize, at: u64, end: u64) {
         if self.rng.random_bool(0.5) {
             self.fault(at, Fault::Crash(node));
             self.fault(end, Fault::Start(node));
@@ -261,11 +279,23 @@ impl Draft {
         }
     }
 
+    /// A node is away for so long, and so much is deleted meanwhile, that the others may forget it for room.
+    fn add_crowd(&mut self) {
+        let (node, at) = (self.node(), self.time(40_000));
+        let end = at + self.rng.random_range(12_000..38_000);
+        self.be_away(node, at, end);
+        self.deletes(at + 1_000, end);
+    }
+
     fn add_deletes(&mut self) {
         let at = self.time(6_000);
+        self.deletes(at, at + 4_000);
+    }
+
+    fn deletes(&mut self, from_ms: u64, to_ms: u64) {
         for _ in 0..80 {
-            let (node, later) = (self.node(), self.rng.random_range(0..4_000));
-            self.request_at(at + later, node);
+            let (node, at) = (self.node(), self.rng.random_range(from_ms..to_ms));
+            self.request_at(at, node);
             if let Some(last) = self.plan.operations.last_mut() {
                 last.what.key = self.rng.random_range(0..20);
                 let delete = self.rng.random_bool(0.6);

@@ -92,6 +92,7 @@ fn a_push_is_refused_from_another_domain_and_where_the_store_has_no_room() {
         foreign.domain = OTHER_DOMAIN;
         let deliver = |reply| Deliver {
             batch: foreign,
+            removed: false,
             reply,
         };
         let refused = stage.actor.ask(deliver).await;
@@ -228,6 +229,7 @@ fn a_peer_gets_this_nodes_digest_which_admits_pushes_over_a_steady_link_only() {
                 digest: digest(origin(1), Clock::new()),
                 may_join: steady,
                 steady,
+                removed: false,
                 reply,
             };
             let answer = stage.actor.ask(exchange).await;
@@ -328,6 +330,37 @@ fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers
 }
 
 #[test]
+fn a_removed_peer_is_not_told_that_its_life_is_over() {
+    in_virtual_time(async {
+        let stage = Stage::serving().await;
+        stage.hear(digest(reborn(1), Clock::new()), true).await;
+        for (removed, pushed) in [
+            (false, PushRefusal::Superseded(reborn(1).incarnation)),
+            (true, PushRefusal::NotServing),
+        ] {
+            let exchange = |reply| ExchangeDigest {
+                digest: digest(origin(1), Clock::new()),
+                may_join: true,
+                steady: true,
+                removed,
+                reply,
+            };
+            let answer = stage.actor.ask(exchange).await;
+            let told = matches!(answer, HeartbeatAnswer::Superseded(_));
+            assert_eq!(told, !removed, "{answer:?}");
+            let deliver = |reply| Deliver {
+                batch: batch(vec![write(1, 1, &[])]),
+                removed,
+                reply,
+            };
+            let answer = stage.actor.ask(deliver).await;
+            assert_eq!(answer, PushAnswer::Refused(pushed));
+        }
+        assert_eq!(stage.applied(), []);
+    });
+}
+
+#[test]
 fn a_heartbeat_of_an_outlived_life_is_answered_with_the_later_one() {
     in_virtual_time(async {
         let stage = Stage::serving().await;
@@ -336,6 +369,7 @@ fn a_heartbeat_of_an_outlived_life_is_answered_with_the_later_one() {
             digest: digest(origin(1), clock(&[(1, 1)])),
             may_join: true,
             steady: true,
+            removed: false,
             reply,
         };
         let answer = stage.actor.ask(exchange).await;

@@ -165,6 +165,7 @@ fn it_does_not_wait_for_a_peer_that_it_hears_and_cannot_reach() {
                 digest: digest(origin(2), Clock::new()),
                 may_join: false,
                 steady: false,
+                removed: false,
                 reply,
             };
             stage.actor.ask(exchange).await;

@@ -145,14 +145,17 @@ fn a_member_down_for_the_time_set_is_forgotten_and_a_live_or_removed_one_is_not(
 #[test]
 fn the_one_that_has_been_down_for_longest_is_forgotten_to_make_room() {
     in_virtual_time(async {
-        let mut stage = Stage::with_all_up(4).await;
-        stage.tell(ForgetLongestDown);
-        assert_eq!(stage.read_view().await, view(&[1, 2, 3, 4]));
+        let mut stage = Stage::with_all_up(5).await;
+        let crowded = ForgetLongestDown { crowded_ms: 60_000 };
+        stage.tell(crowded);
+        assert_eq!(stage.read_view().await, view(&[1, 2, 3, 4, 5]));
         assert_eq!(stage.marks(), [], "nobody is down");
         stage.lose(4).await;
         stage.lose(2).await;
         for expected in [&[4][..], &[2, 4]] {
-            stage.tell(ForgetLongestDown);
+            stage.run_for(6_000).await;
+            stage.tell(crowded);
+            stage.tell(crowded);
             stage.read_view().await;
             let told = stage.last_told().forgotten;
             let forgotten: Vec<Address> = told.iter().map(|(address, _)| *address).collect();

@@ -408,5 +408,5 @@ fn a_node_that_stops_forgets_nobody() {
     let mut node = alone_among_three();
     node.leave(20_000);
     assert_eq!(node.forget_overdue(500_000, 1), []);
-    assert_eq!(node.forget_longest_down(500_000, 1), []);
+    assert_eq!(forgets(&node.make_room(500_000, 500_000, 1)), []);
 }

@@ -32,7 +32,9 @@ fn the_smaller_side_of_a_cut_forgets_nobody_by_itself_and_of_equal_ones_that_wit
     let mut smaller = alone_among_three();
     let effects = run_forgetting(&mut smaller, 10 * FORGET_AFTER_MS);
     assert_eq!(forgets(&effects), []);
-    assert_eq!(smaller.forget_longest_down(10 * FORGET_AFTER_MS, 1), []);
+    let end = 10 * FORGET_AFTER_MS;
+    let why = Event::NoRoom(NoRoom::SmallerSide);
+    assert_eq!(events(&smaller.make_room(end, end, 1)), [why]);
     // Two of four are up: this node, which may be the first of all, and node 2.
     let before_all = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
     let rng = rand::SeedableRng::seed_from_u64(3);
@@ -69,7 +71,8 @@ fn a_live_member_is_not_forgotten_by_itself_removed_or_not() {
     let effects = run_with(&mut node, &mut peers, 1_010, end);
     assert_eq!(forgets(&effects), []);
     assert_eq!(node.view(), view(&[1, 2]));
-    assert_eq!(node.forget_longest_down(end, 1), []);
+    let why = Event::NoRoom(NoRoom::NobodyDown);
+    assert_eq!(events(&node.make_room(end, end, 1)), [why]);
 }
 
 #[test]
@@ -87,10 +90,9 @@ fn members_that_are_up_take_turns_so_that_one_mark_is_enough() {
     assert_eq!(forgets(&effects), [(address(2), ForgetReason::Age)]);
 }
 
-#[test]
-fn the_member_that_has_been_down_for_longest_is_forgotten_first_if_any_is_down() {
+/// Node 1 among five; 2 was lost before 3, which began a second life meanwhile, and 4 and 5 have just come up.
+fn with_two_down() -> Membership {
     let mut node = node(5);
-    assert_eq!(node.forget_longest_down(0, 1), [], "awaited");
     meet(&mut node, &mut swim(2, 1_000), 0);
     meet(&mut node, &mut swim(3, 1_000), 0);
     run(&mut node, 9_000);
@@ -99,13 +101,69 @@ fn the_member_that_has_been_down_for_longest_is_forgotten_first_if_any_is_down()
     for number in [4, 5] {
         meet(&mut node, &mut swim(number, 1_000), 20_000);
     }
-    // The third was lost in its second life, after the second.
+    node
+}
+
+#[test]
+fn for_room_the_member_that_has_been_down_for_longest_is_forgotten_first() {
+    let mut node = with_two_down();
     let mut order = Vec::new();
-    for now in [20_000, 20_001, 20_002] {
-        order.extend(forgets(&node.forget_longest_down(now, now)));
+    for now in [20_000, 20_000 + TURN_MS, 20_000 + 2 * TURN_MS] {
+        order.extend(forgets(&node.make_room(now, now, now)));
     }
     let reason = ForgetReason::Room;
     assert_eq!(order, [(address(2), reason), (address(3), reason)]);
+}
+
+#[test]
+fn for_room_somebody_is_forgotten_once_there_was_none_for_a_turn_and_the_next_one_after_another() {
+    let mut node = with_two_down();
+    let now = 20_000;
+    assert_eq!(
+        node.make_room(TURN_MS - 1, now, 1),
+        [],
+        "not for long enough"
+    );
+    assert_eq!(forgets(&node.make_room(TURN_MS, now, 1)).len(), 1);
+    for (now, others) in [(now + TURN_MS - 1, 0), (now + TURN_MS, 1)] {
+        assert_eq!(forgets(&node.make_room(now, now, 1)).len(), others);
+    }
+    // One that has just gone down may be back at once.
+    let mut node = node_with(PARAMETERS, 3);
+    let mut peers = [swim(2, 1_000), swim(3, 1_000)];
+    run_with(&mut node, &mut peers, 0, 1_000);
+    let [up, _] = peers;
+    let mut up = [up];
+    let gone = |node: &Membership| node.view() == view(&[1, 2]);
+    let since = (1_010..).step_by(10).find(|now| {
+        run_with(&mut node, &mut up, *now, *now);
+        gone(&node)
+    });
+    let since = since.expect("it is missed");
+    assert_eq!(node.make_room(60_000, since + TURN_MS - 1, 1), []);
+    assert_eq!(
+        forgets(&node.make_room(60_000, since + TURN_MS, 1)).len(),
+        1
+    );
+}
+
+#[test]
+fn for_room_members_that_are_up_take_turns() {
+    let first = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
+    let rng = rand::SeedableRng::seed_from_u64(3);
+    let mut peers = [Swim::new(first, PARAMETERS.timing, rng)];
+    let mut node = node(3);
+    for number in [2, 3] {
+        meet(&mut node, &mut swim(number, 1_000), 0);
+    }
+    meet(&mut node, &mut peers[0], 0);
+    run_with(&mut node, &mut peers, 0, 20_000);
+    assert_eq!(
+        node.make_room(2 * TURN_MS - 1, 30_000, 1),
+        [],
+        "another one comes before it"
+    );
+    assert_eq!(forgets(&node.make_room(2 * TURN_MS, 30_000, 1)).len(), 1);
 }
 
 #[test]
@@ -115,7 +173,36 @@ fn a_node_that_was_removed_or_forgotten_forgets_nobody_by_itself() {
     let mut forgotten = alone_among_three();
     hear_marks(&mut forgotten, &[mark(2, 1, 2, 1)], 20_000);
     for mut node in [removed, forgotten] {
-        assert_eq!(node.forget_longest_down(20_001, 1), []);
+        let why = Event::NoRoom(NoRoom::SmallerSide);
+        assert_eq!(events(&node.make_room(90_000, 90_000, 1)), [why]);
         assert_eq!(forgets(&run_forgetting(&mut node, 200_000)), []);
     }
+}
+
+#[test]
+fn removal_marks_on_those_who_were_forgotten_by_age_are_bounded() {
+    let parameters = Parameters {
+        forget_after_ms: FORGET_AFTER_MS,
+        members_max: 2,
+        ..PARAMETERS
+    };
+    let mut node = node_with(parameters, 1);
+    let mut now = 0;
+    for number in 2..7 {
+        meet(&mut node, &mut swim(number, 1_000), now);
+        assert_eq!(
+            node.remove(address(number), now, now).0,
+            RemoveOutcome::Removed
+        );
+        now += FORGET_AFTER_MS + 20_000;
+        let effects = run_forgetting(&mut node, now);
+        assert_eq!(forgets(&effects), [(address(number), ForgetReason::Age)]);
+    }
+    let marked: Vec<Address> = node
+        .removals
+        .to_vec()
+        .iter()
+        .map(|mark| mark.address)
+        .collect();
+    assert_eq!(marked, view(&[5, 6]), "the latest");
 }

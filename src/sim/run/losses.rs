@@ -1,0 +1,97 @@
+//! What is lost with the memory of a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::samples::{family, samples};
+use super::super::watch;
+use super::{ASIDE, Run};
+use crate::checker::{Action, OperationId};
+use crate::core::id::{Dot, Origin};
+use crate::core::write::Content;
+
+/// The first session in which nodes are asked for all that they have at their crash; the watch's own never get so far.
+const CRASHES: u64 = 1 << 41;
+
+impl Run {
+    /// Takes note of the writes that no running node has but this one.
+    pub(super) async fn note_last_copies(&mut self, node: usize) {
+        let digests = self.digests().await;
+        let Some(Some(mine)) = digests.get(node) else {
+            return;
+        };
+        let others = digests.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != node);
+        let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
+        let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
+        let named: Vec<_> = self.clients.borrow().named_dots().collect();
+        for (origin, counter) in named.into_iter().chain(mine.ended.counters()) {
+            let last = known.entry(origin).or_default();
+            *last = counter.max(*last);
+        }
+        let dots = |(origin, last)| (1..=last).map(move |counter| Dot { origin, counter });
+        let known = known.into_iter().flat_map(dots);
+        // What is aside is in no digest.
+        let aside = self.has_aside(node);
+        let mine_has = |dot: &Dot| mine.has(dot) || aside;
+        let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
+        let now_ms = self.now_ms();
+        let mut lost: BTreeSet<Dot> = known.filter(only_here).collect();
+        let had = |dot: &Dot| others.iter().any(|other| other.has(dot));
+        lost.extend(
+            self.written_again(node, &lost)
+                .await
+                .into_iter()
+                .filter(|dot| !had(dot)),
+        );
+        for dot in lost {
+            self.lost.insert(dot, now_ms);
+        }
+        self.crashed
+            .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    /// The names under which clients know what this node holds under the `lost` ones: a node that was born again has written it again.
+    async fn written_again(&mut self, node: usize, lost: &BTreeSet<Dot>) -> Vec<Dot> {
+        if !self.was_reborn() {
+            return Vec::new();
+        }
+        self.crashes += 1;
+        let session = CRASHES + self.crashes;
+        let address = self.cluster.addresses[node];
+        let Some(cut) = watch::cut(&self.network, address, session).await else {
+            return Vec::new();
+        };
+        let mut winners = cut.writes.into_iter().filter(|w| lost.contains(&w.dot()));
+        let lost: BTreeMap<String, Content> = winners
+            .by_ref()
+            .map(|w| (w.key.as_str().to_owned(), w.version.content.clone()))
+            .collect();
+        let clients = self.clients.borrow();
+        let operations = clients.operations();
+        let is_it = |id: &OperationId| {
+            let operation = operations.iter().find(|operation| operation.id == *id);
+            operation.is_some_and(
+                |operation| match (&operation.action, lost.get(&operation.key)) {
+                    (Action::Put { value }, Some(Content::Value(held))) => held.json() == value,
+                    (Action::Delete, Some(Content::Tombstone)) => true,
+                    _ => false,
+                },
+            )
+        };
+        let names = clients.acknowledged().filter(|(id, _)| is_it(id));
+        names.map(|(_, dot)| dot).collect()
+    }
+
+    fn has_aside(&self, node: usize) -> bool {
+        let text = self.cluster.gateway(node).map(|it| it.metrics_text());
+        let aside = |(name, value): (&str, u64)| family(name) == ASIDE && value > 0;
+        text.is_some_and(|text| samples(&text).any(aside))
+    }
+
+    /// Whether only a node had this write that has lost its memory. What it wrote in the very moment of its crash, after it
+    /// was asked what it had, was with nobody else either.
+    pub(super) fn is_lost(&self, dot: &Dot) -> bool {
+        let last = self.crashed.get(&dot.origin);
+        self.lost.contains_key(dot) || last.is_some_and(|last| dot.counter > *last)
+    }
+}
