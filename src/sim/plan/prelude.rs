@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Action, Fault, Kind, Lineage, Plan, Request, Timed};
 
 /// How long a story takes; all the rest of the plan is later by as much.
-const TAKES_MS: u64 = 16_000;
+const TAKES_MS: u64 = 18_000;
 
 /// Tells a story in one of four plans that it fits into. Drawn from a source of its own: all the rest of a plan is what it is
 /// without it.
@@ -60,18 +60,18 @@ impl Story<'_> {
     /// A node that is alone restarts with its clock set back, and writes a key that was deleted later by its clock. Of the others
     /// one has collected the tombstone by then, the other one has not: it has missed the last report.
     fn add_late_write(&mut self, alone: usize, collects: usize, misses: usize) {
-        let by_ms = 5_000;
+        let by_ms = 7_000;
         let deleted_ms = 6_000 + self.rng.random_range(0..250);
-        let missed_ms = deleted_ms + self.rng.random_range(100..500);
+        let missed_ms = deleted_ms + self.rng.random_range(100..2_500);
         self.request(4_000, collects, Action::Put);
         self.request(deleted_ms, collects, Action::Delete);
         self.fault(missed_ms, Fault::Cut(alone, misses));
-        self.fault(deleted_ms + 1_000, self.apart(alone));
-        self.fault(deleted_ms + 1_100, Fault::Crash(alone));
-        self.fault(deleted_ms + 1_100, Fault::ClockJump(alone, -by_ms));
-        self.fault(deleted_ms + 1_200, Fault::Start(alone));
-        self.request(deleted_ms + 2_500, alone, Action::Put);
-        let back_ms = deleted_ms + self.rng.random_range(4_000..5_000);
+        self.fault(deleted_ms + 3_000, self.apart(alone));
+        self.fault(deleted_ms + 3_100, Fault::Crash(alone));
+        self.fault(deleted_ms + 3_100, Fault::ClockJump(alone, -by_ms));
+        self.fault(deleted_ms + 3_200, Fault::Start(alone));
+        self.request(deleted_ms + 4_500, alone, Action::Put);
+        let back_ms = deleted_ms + self.rng.random_range(6_000..7_000);
         self.fault(back_ms, Fault::Heal);
         self.fault(TAKES_MS, Fault::ClockJump(alone, by_ms));
     }
