@@ -45,46 +45,53 @@ pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
         reports.extend(known.cluster.digest(node).await);
     }
     let present: Vec<Origin> = reports.iter().map(|report| report.origin).collect();
-    let mut wrong = BTreeMap::new();
-    wait_until_given_up(known, &present).await;
-    for (node, report) in reports.iter().enumerate() {
-        let asked = Asked {
-            known,
-            node,
-            report,
-            present: &present,
-        };
-        for (name, text) in asked.judge().await {
-            // One of each kind says enough.
-            wrong.entry(name).or_insert(text);
-        }
+    let asked = |(node, report)| Asked {
+        known,
+        node,
+        report,
+        present: &present,
+    };
+    let nodes: Vec<Asked<'_>> = reports.iter().enumerate().map(asked).collect();
+    let mut wrong = Vec::new();
+    for node in &nodes {
+        wrong.extend(node.judge_itself().await);
+        wrong.extend(node.judge_keys().await);
     }
+    wrong.extend(judge_held(&nodes).await);
+    // One of each kind says enough: the first.
+    let first: BTreeMap<&str, String> = wrong.into_iter().rev().collect();
     let named = |(name, text): (&str, String)| Violation {
         name: name.to_owned(),
         text,
     };
-    wrong.into_iter().map(named).collect()
+    first.into_iter().map(named).collect()
 }
 
-/// Waits until every node answers whoever names anything that was given to a client, as long as it may take.
-async fn wait_until_given_up(known: &Known<'_>, present: &[Origin]) {
+/// Asks every node with everything that clients were given, those that refuse again and again for as long as it may take.
+async fn judge_held(nodes: &[Asked<'_>]) -> Vec<Wrong> {
     let began = Instant::now();
-    let nodes = 0..known.cluster.addresses.len();
-    let mut open: Vec<(usize, &Metadata)> = nodes
-        .flat_map(|node| known.held.iter().map(move |metadata| (node, metadata)))
+    let held = |node| move |metadata| (node, metadata);
+    let mut open: Vec<(&Asked<'_>, &Metadata)> = nodes
+        .iter()
+        .flat_map(|node| node.known.held.iter().map(held(node)))
         .collect();
-    while began.elapsed() < GIVEN_UP {
+    let mut wrong = Vec::new();
+    loop {
+        let last = began.elapsed() >= GIVEN_UP;
         let mut refused = Vec::new();
         for (node, metadata) in open {
-            let answer = ask(known.cluster, node, Operation::Check, metadata).await;
-            let outcome = answer.map(|answer| answer.outcome);
-            if matches!(outcome, Some(Outcome::Refused(why)) if !is_from_the_future(&why, present))
-            {
+            let Some(answer) = node.ask(Operation::Check, metadata).await else {
+                continue;
+            };
+            let wait = |why| !last && !is_from_the_future(why, node.present);
+            if matches!(&answer.outcome, Outcome::Refused(why) if wait(why)) {
                 refused.push((node, metadata));
+            } else {
+                wrong.extend(node.judge_answer(&answer, metadata).err());
             }
         }
         if refused.is_empty() {
-            return;
+            return wrong;
         }
         open = refused;
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -124,22 +131,18 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn judge(&self) -> Vec<Wrong> {
+    /// What it tells those who bring nothing.
+    async fn judge_keys(&self) -> Vec<Wrong> {
+        let fresh = Metadata::default();
         let mut wrong = Vec::new();
-        wrong.extend(self.judge_itself().await);
-        for key in &self.known.keys {
-            let Some(key) = Key::new(&key_name(*key)) else {
-                continue;
-            };
-            let fresh = Metadata::default();
+        for key in self
+            .known
+            .keys
+            .iter()
+            .filter_map(|key| Key::new(&key_name(*key)))
+        {
             let answer = self.ask(Operation::Get { key }, &fresh).await;
             wrong.extend(answer.and_then(|answer| self.judge_answer(&answer, &fresh).err()));
-        }
-        for metadata in &self.known.held {
-            let Some(answer) = self.ask(Operation::Check, metadata).await else {
-                continue;
-            };
-            wrong.extend(self.judge_answer(&answer, metadata).err());
         }
         wrong
     }
@@ -175,25 +178,25 @@ impl Asked<'_> {
     }
 
     fn judge_answer(&self, answer: &Answer, sent: &Metadata) -> Result<(), Wrong> {
-        let (node, json) = (self.node, sent.to_json());
+        let node = self.node;
         if let Outcome::Refused(refusal) = &answer.outcome {
             if is_from_the_future(refusal, self.present) {
                 return Ok(());
             }
-            let text = format!("n{node} refused {json} at rest: {refusal:?}");
+            let text = format!("n{node} refused {} at rest: {refusal:?}", sent.to_json());
             return Err(("unmeetable metadata", text));
         }
         let (given, lost) = answer.metadata(sent.clone());
-        for (_, clock) in given.clocks.iter() {
-            if let Some(origin) = self.past(clock).next() {
-                let given = given.to_json();
-                let text = format!("n{node} gave {given} for {json} at rest: {origin} has ended");
-                return Err(("an ended life is named", text));
-            }
+        let mut past = given.clocks.iter().flat_map(|(_, clock)| self.past(clock));
+        if let Some(origin) = past.next() {
+            let (sent, given) = (sent.to_json(), given.to_json());
+            let text = format!("n{node} gave {given} for {sent} at rest: {origin} has ended");
+            return Err(("an ended life is named", text));
         }
         for (_, clock) in sent.clocks.iter() {
             self.judge_lost(&lost, clock).map_err(|(name, why)| {
-                let text = format!("n{node} answered {json} with lost {lost:?}: {why}");
+                let sent = sent.to_json();
+                let text = format!("n{node} answered {sent} with lost {lost:?}: {why}");
                 (name, text)
             })?;
         }

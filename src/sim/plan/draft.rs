@@ -27,7 +27,7 @@ pub(super) fn plan_with_ends(seed: u64) -> Plan {
     let mut draft = draft(seed);
     draft.add_ends();
     draft.sort();
-    prelude::add_unheard_of_life(&mut draft.plan);
+    prelude::add_story(&mut draft.plan);
     draft.sort();
     draft.plan
 }

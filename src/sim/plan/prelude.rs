@@ -1,57 +1,92 @@
 //! What happens before all else in some plans, while nobody asks for anything else: stories that need more things in a row than
 //! chance brings together.
 
-use rand::RngExt;
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Action, Fault, Kind, Lineage, Plan, Request, Timed};
 
-/// How long it takes; all the rest of the plan is later by as much.
-const TAKES_MS: u64 = 14_000;
+/// How long a story takes; all the rest of the plan is later by as much.
+const TAKES_MS: u64 = 18_000;
 
-/// In one of eight plans that it fits into: a life that a member has never heard of deletes what that member has. Drawn from a source
-/// of its own: all the rest of a plan is what it is without it.
-pub(super) fn add_unheard_of_life(plan: &mut Plan) {
+/// Tells a story in one of four plans that it fits into. Drawn from a source of its own: all the rest of a plan is what it is
+/// without it.
+pub(super) fn add_story(plan: &mut Plan) {
     let mut rng = ChaCha8Rng::seed_from_u64(!plan.seed ^ 0x11FE);
-    if !rng.random_bool(0.125) || plan.kinds.contains(&Kind::LateStart) || plan.shape.tight {
+    if !rng.random_bool(0.25) || plan.kinds.contains(&Kind::LateStart) || plan.shape.tight {
         return;
     }
     plan.quiet_ms += TAKES_MS;
-    let times = plan.faults.iter_mut().map(|fault| &mut fault.at_ms);
+    let faults = plan.faults.iter_mut().map(|fault| &mut fault.at_ms);
     let requests = plan.operations.iter_mut().map(|request| &mut request.at_ms);
-    times.chain(requests).for_each(|at_ms| *at_ms += TAKES_MS);
+    let times = faults.chain(requests);
+    times.for_each(|at_ms| *at_ms += TAKES_MS);
     let mut nodes: Vec<usize> = (0..usize::from(plan.shape.nodes)).collect();
     nodes.shuffle(&mut rng);
-    tell(plan, &mut rng, [nodes[0], nodes[1], nodes[2]]);
+    let mut story = Story { plan, rng };
+    if story.rng.random_bool(0.5) {
+        story.add_unheard_of_life(nodes[0], nodes[1], nodes[2]);
+    } else {
+        story.add_late_write(nodes[0], nodes[1], nodes[2]);
+    }
 }
 
-/// The one that is cut off has the value of the writer. It meets the maker only in a life after the one that deletes it, and is cut
-/// off again at once, so that all its links have to settle when it is back: it reports before it has everything.
-fn tell(plan: &mut Plan, rng: &mut ChaCha8Rng, [maker, cut_off, writer]: [usize; 3]) {
-    let group_of = |node| u8::from(usize::from(node) == cut_off);
-    let apart: Vec<u8> = (0..plan.shape.nodes).map(group_of).collect();
-    let deleted_ms = 3_500 + rng.random_range(0..500);
-    let met_ms = deleted_ms + 2_000;
-    let apart_ms = met_ms + rng.random_range(120..240);
-    let back_ms = apart_ms + rng.random_range(1_100..2_000);
-    for (at_ms, what) in [
-        (2_000, Fault::Split(apart.clone())),
-        (2_100, Fault::Crash(maker)),
-        (2_200, Fault::Start(maker)),
-        (deleted_ms + 1_000, Fault::Crash(maker)),
-        (deleted_ms + 1_100, Fault::Start(maker)),
-        (met_ms, Fault::Heal),
-        (apart_ms, Fault::Split(apart)),
-        (back_ms, Fault::Heal),
-    ] {
-        plan.faults.push(Timed { at_ms, what });
+struct Story<'a> {
+    plan: &'a mut Plan,
+    rng: ChaCha8Rng,
+}
+
+impl Story<'_> {
+    /// A life that a member has never heard of deletes what that member has. It meets the maker only in its next life, and is cut off
+    /// again at once, so that all its links have to settle when it is back: it reports before it has everything.
+    fn add_unheard_of_life(&mut self, maker: usize, cut_off: usize, writer: usize) {
+        let deleted_ms = 3_500 + self.rng.random_range(0..500);
+        let met_ms = deleted_ms + 2_000;
+        let apart_ms = met_ms + self.rng.random_range(120..240);
+        let back_ms = apart_ms + self.rng.random_range(1_100..2_000);
+        self.request(1_000, writer, Action::Put);
+        self.fault(2_000, self.apart(cut_off));
+        self.fault(2_100, Fault::Crash(maker));
+        self.fault(2_200, Fault::Start(maker));
+        self.request(deleted_ms, maker, Action::Delete);
+        self.fault(deleted_ms + 1_000, Fault::Crash(maker));
+        self.fault(deleted_ms + 1_100, Fault::Start(maker));
+        self.fault(met_ms, Fault::Heal);
+        self.fault(apart_ms, self.apart(cut_off));
+        self.fault(back_ms, Fault::Heal);
     }
-    for (at_ms, node, action) in [
-        (1_000, writer, Action::Put),
-        (deleted_ms, maker, Action::Delete),
-    ] {
+
+    /// A node that is alone restarts with its clock set back, and writes a key that was deleted later by its clock. Of the others
+    /// one has collected the tombstone by then, the other one has not: it has missed the last report.
+    fn add_late_write(&mut self, alone: usize, collects: usize, misses: usize) {
+        let by_ms = 7_000;
+        let deleted_ms = 6_000 + self.rng.random_range(0..250);
+        let missed_ms = deleted_ms + self.rng.random_range(100..2_500);
+        self.request(4_000, collects, Action::Put);
+        self.request(deleted_ms, collects, Action::Delete);
+        self.fault(missed_ms, Fault::Cut(alone, misses));
+        self.fault(deleted_ms + 3_000, self.apart(alone));
+        self.fault(deleted_ms + 3_100, Fault::Crash(alone));
+        self.fault(deleted_ms + 3_100, Fault::ClockJump(alone, -by_ms));
+        self.fault(deleted_ms + 3_200, Fault::Start(alone));
+        self.request(deleted_ms + 4_500, alone, Action::Put);
+        let back_ms = deleted_ms + self.rng.random_range(6_000..7_000);
+        self.fault(back_ms, Fault::Heal);
+        self.fault(TAKES_MS, Fault::ClockJump(alone, by_ms));
+    }
+
+    fn apart(&self, node: usize) -> Fault {
+        let group_of = |other| u8::from(usize::from(other) == node);
+        Fault::Split((0..self.plan.shape.nodes).map(group_of).collect())
+    }
+
+    fn fault(&mut self, at_ms: u64, what: Fault) {
+        self.plan.faults.push(Timed { at_ms, what });
+    }
+
+    /// All of one key, by a client that has seen nothing.
+    fn request(&mut self, at_ms: u64, node: usize, action: Action) {
         let what = Request {
             client: 0,
             node,
@@ -61,6 +96,6 @@ fn tell(plan: &mut Plan, rng: &mut ChaCha8Rng, [maker, cut_off, writer]: [usize;
             wait_s: None,
             elsewhere_ms: None,
         };
-        plan.operations.push(Timed { at_ms, what });
+        self.plan.operations.push(Timed { at_ms, what });
     }
 }
