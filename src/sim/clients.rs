@@ -1,6 +1,7 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::broken::Broken;
@@ -35,6 +36,8 @@ pub(super) struct Named {
     pub(super) last: Dot,
     /// Which of them were said to be lost: from and to which counter.
     pub(super) lost: Option<(u64, u64)>,
+    /// Whether the node that performed it had that write.
+    pub(super) had: bool,
 }
 
 impl Named {
@@ -51,6 +54,8 @@ pub struct Clients {
     newest: Vec<Observed>,
     handed_out: Vec<Observed>,
     named: Vec<Named>,
+    /// Of requests that were performed: what they had named that their node had.
+    had: BTreeSet<(usize, Dot)>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
@@ -106,6 +111,7 @@ impl Default for Clients {
             newest: vec![Observed::default(); CLIENTS],
             handed_out: Vec::new(),
             named: Vec::new(),
+            had: BTreeSet::new(),
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
@@ -212,10 +218,12 @@ impl Clients {
     fn note_named(&mut self, sent: &Sent, lost: &Lost) {
         let entries = sent.observed.metadata.clocks.iter();
         for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
+            let last = Dot { origin, counter };
             self.named.push(Named {
                 operation: OperationId(sent.id as u64),
                 at_ms: sent.at_ms,
-                last: Dot { origin, counter },
+                last,
+                had: self.had.contains(&(sent.id, last)),
                 lost: lost.get(&origin).copied(),
             });
         }
@@ -298,6 +306,11 @@ impl Clients {
             // It was born again meanwhile.
             return;
         }
+        let entries = sent.observed.metadata.clocks.iter();
+        let dots = entries.flat_map(|(_, clock)| clock.iter());
+        let dots = dots.map(|(origin, counter)| Dot { origin, counter });
+        let had = dots.filter(|dot| node.has(dot));
+        self.had.extend(had.map(|dot| (sent.id, dot)));
         let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
         let need = metadata.clocks.get(&node.domain);
         if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {
