@@ -218,12 +218,12 @@ impl Clients {
     fn note_named(&mut self, sent: &Sent, lost: &Lost) {
         let entries = sent.observed.metadata.clocks.iter();
         for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
-            let last = Dot { origin, counter };
+            let whole = Dot { origin, counter };
             self.named.push(Named {
                 operation: OperationId(sent.id as u64),
                 at_ms: sent.at_ms,
-                last,
-                had: self.had.contains(&(sent.id, last)),
+                last: whole,
+                had: self.had.contains(&(sent.id, whole)),
                 lost: lost.get(&origin).copied(),
             });
         }
