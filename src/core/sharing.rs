@@ -17,7 +17,7 @@ use super::clock::Clocks;
 use super::write::Version;
 
 /// Dependencies remembered; a pointer each, and 40 bytes of each that is not in use any more.
-const PLACES: u16 = 4_096;
+const PLACES: u16 = 1_024;
 
 /// Dependencies that were met lately.
 pub(super) struct Sharing(Vec<Weak<Clocks>>);
