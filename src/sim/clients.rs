@@ -93,6 +93,11 @@ impl Sent {
         }
     }
 
+    /// What the answer says is lost.
+    pub(super) fn told_lost(&self, answer: &Answer) -> Lost {
+        answer.metadata(self.observed.metadata.clone()).1
+    }
+
     /// Asks a node; `None` if no answer comes.
     pub async fn ask(&self, gateway: &Gateway) -> Option<Answer> {
         let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
@@ -318,6 +323,20 @@ impl Clients {
             let text =
                 || format!("operation {id} was performed by a node without {origin}#{counter}");
             self.broken.note("served without a cause", text);
+        }
+    }
+
+    /// A client was told that these are lost, and this is what some node has.
+    pub(super) fn was_told_lost(&mut self, sent: &Sent, lost: &Lost, node: &DigestReport) {
+        for (origin, (from, _)) in lost {
+            let (origin, counter) = (*origin, *from);
+            if node.has(&Dot { origin, counter }) {
+                let (id, holder) = (sent.id, node.origin);
+                let text = || {
+                    format!("{id} was told that {origin}#{counter} is lost, and {holder} has it")
+                };
+                self.broken.note("false alarm", text);
+            }
         }
     }
 

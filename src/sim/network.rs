@@ -152,6 +152,11 @@ impl Network {
         self.0.borrow().nodes.get(&address).cloned()
     }
 
+    /// All that are reached.
+    pub(super) fn nodes(&self) -> Vec<Rc<Node>> {
+        self.0.borrow().nodes.values().cloned().collect()
+    }
+
     /// Members may be forgotten in this run.
     pub(super) fn expect_strangers(&self) {
         self.0.borrow_mut().traffic.expect_strangers();
