@@ -69,7 +69,7 @@ impl Node {
             Step::Add(n) => membership.add(address(n), now, WALL_MS).1,
             Step::Remove(n) => membership.remove(address(n), now, WALL_MS).1,
             Step::Forget(n) => membership.forget(address(n), now, WALL_MS).1,
-            Step::ForgetLongestDown => membership.forget_longest_down(now, WALL_MS),
+            Step::ForgetLongestDown => membership.make_room(1_000, now, WALL_MS),
             // Once it has left, a new life changes nothing.
             Step::Renew if self.claimed > self.life && membership.next_due().is_some() => {
                 self.life = self.claimed.succeeding(WALL_MS, 1);

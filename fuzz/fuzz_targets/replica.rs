@@ -22,6 +22,7 @@ use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
 use causet::core::repair::{Repair, RepairRules};
+use causet::core::stamp::HlcTime;
 use causet::core::store::{Applied, Store};
 use causet::core::wire::{Batch, Digest, Heartbeat, JoinAnswer, JoinPage, JoinRequest, Status};
 use causet::core::write::{Content, Write};
@@ -142,7 +143,7 @@ impl Replica {
         let delivery = match self.state.deliver(batch) {
             Ok(delivery) => delivery,
             Err(Untaken::LeftOut) => return self.be_reborn(),
-            Err(Untaken::Superseded(_) | Untaken::Late) => {
+            Err(Untaken::Superseded(_) | Untaken::Late | Untaken::Unagreed) => {
                 return assert_eq!(&model, self.state.covered());
             }
         };
@@ -276,7 +277,11 @@ impl Replica {
             assert_understood(&marker);
         }
         self.state.give_up(aside);
-        let frontier = if aside { HlcTime::ZERO } else { self.state.frontier(self.now, &ENDS) };
+        let frontier = if aside {
+            HlcTime::ZERO
+        } else {
+            self.state.frontier(self.now, &ENDS)
+        };
         let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
@@ -384,6 +389,8 @@ impl Replica {
             admits: true,
             bootstrapped: true,
             frontier: self.state.time(),
+            aside: !self.aside.is_empty(),
+            given_up: self.state.given_up().clone(),
         }
     }
 }
