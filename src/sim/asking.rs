@@ -20,6 +20,8 @@ pub(super) struct Asking {
     pub(super) network: Network,
     pub(super) clients: Rc<RefCell<Clients>>,
     pub(super) watch: Rc<RefCell<Watch>>,
+    /// Nobody is left out of what all agree on in this run: what somebody has is not lost for anybody.
+    pub(super) nobody_left_out: bool,
 }
 
 impl Asking {
@@ -48,6 +50,15 @@ impl Asking {
         }
         if let Some(report) = gateway.read_digest().await {
             self.clients.borrow_mut().served(sent, answer, &report);
+        }
+        let lost = sent.told_lost(answer);
+        if self.nobody_left_out && !lost.is_empty() {
+            for node in self.network.nodes() {
+                if let Some(report) = node.gateway().read_digest().await {
+                    let mut clients = self.clients.borrow_mut();
+                    clients.was_told_lost(sent, &lost, &report);
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::broken::Broken;
@@ -35,6 +36,8 @@ pub(super) struct Named {
     pub(super) last: Dot,
     /// Which of them were said to be lost: from and to which counter.
     pub(super) lost: Option<(u64, u64)>,
+    /// Whether the node that performed it had that write.
+    pub(super) had: bool,
 }
 
 impl Named {
@@ -51,6 +54,8 @@ pub struct Clients {
     newest: Vec<Observed>,
     handed_out: Vec<Observed>,
     named: Vec<Named>,
+    /// Of requests that were performed: what they had named that their node had.
+    had: BTreeSet<(usize, Dot)>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
@@ -88,6 +93,11 @@ impl Sent {
         }
     }
 
+    /// What the answer says is lost.
+    pub(super) fn told_lost(&self, answer: &Answer) -> Lost {
+        answer.metadata(self.observed.metadata.clone()).1
+    }
+
     /// Asks a node; `None` if no answer comes.
     pub async fn ask(&self, gateway: &Gateway) -> Option<Answer> {
         let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
@@ -106,6 +116,7 @@ impl Default for Clients {
             newest: vec![Observed::default(); CLIENTS],
             handed_out: Vec::new(),
             named: Vec::new(),
+            had: BTreeSet::new(),
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
@@ -212,10 +223,12 @@ impl Clients {
     fn note_named(&mut self, sent: &Sent, lost: &Lost) {
         let entries = sent.observed.metadata.clocks.iter();
         for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
+            let whole = Dot { origin, counter };
             self.named.push(Named {
                 operation: OperationId(sent.id as u64),
                 at_ms: sent.at_ms,
-                last: Dot { origin, counter },
+                last: whole,
+                had: self.had.contains(&(sent.id, whole)),
                 lost: lost.get(&origin).copied(),
             });
         }
@@ -298,6 +311,11 @@ impl Clients {
             // It was born again meanwhile.
             return;
         }
+        let entries = sent.observed.metadata.clocks.iter();
+        let dots = entries.flat_map(|(_, clock)| clock.iter());
+        let dots = dots.map(|(origin, counter)| Dot { origin, counter });
+        let had = dots.filter(|dot| node.has(dot));
+        self.had.extend(had.map(|dot| (sent.id, dot)));
         let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
         let need = metadata.clocks.get(&node.domain);
         if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {
@@ -305,6 +323,20 @@ impl Clients {
             let text =
                 || format!("operation {id} was performed by a node without {origin}#{counter}");
             self.broken.note("served without a cause", text);
+        }
+    }
+
+    /// A client was told that these are lost, and this is what some node has.
+    pub(super) fn was_told_lost(&mut self, sent: &Sent, lost: &Lost, node: &DigestReport) {
+        for (origin, (from, _)) in lost {
+            let (origin, counter) = (*origin, *from);
+            if node.has(&Dot { origin, counter }) {
+                let (id, holder) = (sent.id, node.origin);
+                let text = || {
+                    format!("{id} was told that {origin}#{counter} is lost, and {holder} has it")
+                };
+                self.broken.note("false alarm", text);
+            }
         }
     }
 

@@ -75,8 +75,8 @@ struct State {
     judged: bool,
     /// How many lives of each node have begun.
     lives: BTreeMap<Address, u64>,
-    /// How often each node that runs was born again, when it was last looked at.
-    renewals: BTreeMap<Address, u64>,
+    /// How often each node that runs was born again when it was last looked at, and when that was.
+    renewals: BTreeMap<Address, (u64, u64)>,
     /// What each node has said in its last heartbeat.
     heartbeats: BTreeMap<Address, Bytes>,
 }
@@ -152,6 +152,11 @@ impl Network {
         self.0.borrow().nodes.get(&address).cloned()
     }
 
+    /// All that are reached.
+    pub(super) fn nodes(&self) -> Vec<Rc<Node>> {
+        self.0.borrow().nodes.values().cloned().collect()
+    }
+
     /// Members may be forgotten in this run.
     pub(super) fn expect_strangers(&self) {
         self.0.borrow_mut().traffic.expect_strangers();
@@ -212,15 +217,19 @@ impl Network {
         self.0.borrow().tally
     }
 
-    /// Sees whether the node was born again. It says so at once, to its view at least: so it is seen in the same moment.
+    /// Sees whether the node was born again since it was last looked at; that may have been right after.
     fn look(&self, address: Address) {
         let Some(node) = self.node(address) else {
             return;
         };
         let renewals = node.gateway().renewals();
-        let known = self.0.borrow_mut().renewals.insert(address, renewals);
-        if renewals > known.unwrap_or_default() {
-            self.note(|traffic, now_ms| traffic.is_reborn(address, now_ms));
+        let now_ms = self.0.borrow().now_ms();
+        let mut state = self.0.borrow_mut();
+        let looked = state.renewals.insert(address, (renewals, now_ms));
+        drop(state);
+        let (known, since_ms) = looked.unwrap_or((0, now_ms));
+        if renewals > known {
+            self.note(|traffic, now_ms| traffic.is_reborn(address, since_ms, now_ms));
         }
     }
 

@@ -255,6 +255,12 @@ impl Plan {
         kinds.iter().any(|kind| self.kinds.contains(kind))
     }
 
+    /// Whether a node may restart with its clock set back behind an earlier life of its own: what it writes then counts for
+    /// ended until it hears of that life.
+    pub fn sets_clocks_back(&self) -> bool {
+        self.kinds.contains(&Kind::ClockJump) || self.kinds.contains(&Kind::IsolatedRestart)
+    }
+
     /// The plan of a seed.
     pub fn from_seed(seed: u64) -> Self {
         draft::plan(seed)

@@ -180,6 +180,7 @@ impl Run {
             network: self.network.clone(),
             clients: self.clients.clone(),
             watch: self.watch.clone(),
+            nobody_left_out: !self.plan.forgets() && !self.plan.sets_clocks_back(),
         };
         let address = self.cluster.addresses[request.node];
         actix_rt::spawn(asking.ask(address, request))

@@ -25,10 +25,10 @@ pub(super) fn add_story(plan: &mut Plan) {
     let mut nodes: Vec<usize> = (0..usize::from(plan.shape.nodes)).collect();
     nodes.shuffle(&mut rng);
     let mut story = Story { plan, rng };
-    if story.rng.random_bool(0.5) {
-        story.add_unheard_of_life(nodes[0], nodes[1], nodes[2]);
-    } else {
-        story.add_late_write(nodes[0], nodes[1], nodes[2]);
+    match story.rng.random_range(0..3) {
+        0 => story.add_unheard_of_life(nodes[0], nodes[1], nodes[2]),
+        1 => story.add_late_write(nodes[0], nodes[1], nodes[2]),
+        _ => story.add_old_report(nodes[0], nodes[1], nodes[2]),
     }
 }
 
@@ -76,8 +76,30 @@ impl Story<'_> {
         self.fault(TAKES_MS, Fault::ClockJump(alone, by_ms));
     }
 
+    /// The keeper alone has the last write of a life. The others have met the next one and heard of the keeper before that write:
+    /// that it had then all that they have says nothing.
+    fn add_old_report(&mut self, maker: usize, keeper: usize, asked: usize) {
+        let written_ms = 3_500 + self.rng.random_range(0..500);
+        self.request(1_000, maker, Action::Put);
+        self.fault(2_000, self.apart_both(maker, keeper));
+        self.request(written_ms, maker, Action::Put);
+        self.fault(written_ms + 1_000, Fault::Crash(maker));
+        self.fault(written_ms + 1_000, Fault::Heal);
+        self.fault(written_ms + 1_000, self.apart(keeper));
+        self.fault(written_ms + 1_100, Fault::Start(maker));
+        self.request(written_ms + 4_500, asked, Action::Get);
+        if let Some(last) = self.plan.operations.last_mut() {
+            last.what.lineage = Lineage::Own;
+        }
+        self.fault(written_ms + 5_000, Fault::Heal);
+    }
+
     fn apart(&self, node: usize) -> Fault {
-        let group_of = |other| u8::from(usize::from(other) == node);
+        self.apart_both(node, node)
+    }
+
+    fn apart_both(&self, one: usize, other: usize) -> Fault {
+        let group_of = |node| u8::from([one, other].contains(&usize::from(node)));
         Fault::Split((0..self.plan.shape.nodes).map(group_of).collect())
     }
 

@@ -125,7 +125,10 @@ impl Run {
         let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
         let mut in_silence = lost.filter_map(|(dot, lost_ms)| {
             let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
-            let later = performed.iter().filter(|named| named.at_ms > *lost_ms);
+            // A push that was on its way when its maker crashed may still have arrived.
+            let later = performed
+                .iter()
+                .filter(|named| named.at_ms > *lost_ms && !named.had);
             let untold = later.filter(names).find(|named| !named.told_lost(dot));
             untold.map(|named| (named.operation, *dot))
         });

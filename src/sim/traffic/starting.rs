@@ -23,7 +23,7 @@ pub(super) struct Starting {
 struct Beginning {
     /// `None` until it has said so.
     life: Option<Incarnation>,
-    /// If it was born again: its life before, and when that was over. What it did just before may be seen just after.
+    /// If it was born again: its life before, and when that was seen to be over. What it did just before may be seen just after.
     reborn: Option<(Option<Incarnation>, u64)>,
     may_serve: bool,
     waits_until_ms: u64,
@@ -55,10 +55,10 @@ impl Starting {
     }
 
     /// It is born again.
-    pub(super) fn is_reborn(&mut self, node: Address, now_ms: u64) {
+    pub(super) fn is_reborn(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         if let Some(beginning) = self.lives.get_mut(&node) {
             let before = beginning.life;
-            *beginning = Beginning::at(now_ms);
+            *beginning = Beginning::at(since_ms);
             beginning.reborn = Some((before, now_ms));
         }
     }
@@ -179,7 +179,7 @@ mod tests {
     fn who_is_born_again_starts_again_and_what_its_earlier_life_had_asked_for_counts_for_nothing() {
         let mut starting = started_at(0);
         starting.asks(node(), first(), 600);
-        starting.is_reborn(node(), 1_000);
+        starting.is_reborn(node(), 1_000, 1_000);
         starting.has_caught_up(node(), first());
         starting.asked(node(), first(), 1_100);
         assert!(is_early(&mut starting, 1_490) && !is_early(&mut starting, 1_500));
