@@ -83,6 +83,8 @@ struct Run {
     cluster: Cluster,
     shift: Rc<Shift>,
     figures: Vec<Figures>,
+    /// Bytes that they take themselves.
+    figures_bytes: u64,
     counts: BTreeMap<String, u64>,
 }
 
@@ -111,6 +113,7 @@ impl Run {
             cluster,
             shift,
             figures: Vec::new(),
+            figures_bytes: 0,
             counts: BTreeMap::new(),
         }
     }
@@ -177,6 +180,7 @@ impl Run {
         let mut sizes = figures::of_nodes(&self.cluster).await;
         self.shift.count(&mut sizes);
         if let Some(bytes) = (self.memory)() {
+            let bytes = bytes.saturating_sub(self.figures_bytes);
             sizes.insert(figures::ALLOCATED.to_owned(), bytes);
         }
         let figures = Figures {
@@ -185,7 +189,11 @@ impl Run {
             sizes,
         };
         seen(&figures);
-        self.figures.push(figures);
+        let before = (self.memory)();
+        self.figures.push(figures.clone());
+        if let Some((before, after)) = before.zip((self.memory)()) {
+            self.figures_bytes += after.saturating_sub(before);
+        }
     }
 
     fn outcome(mut self) -> Outcome {
