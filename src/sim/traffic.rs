@@ -74,6 +74,8 @@ impl Traffic {
     /// A node is born again.
     pub(super) fn is_reborn(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         self.starting.is_reborn(node, since_ms, now_ms);
+        // What it had said before was said by the life before.
+        self.rosters.remove(&node);
     }
 
     /// A call goes out. If its end matters, [`Traffic::ends`] must be told of it, unless its caller's life is over.
