@@ -8,7 +8,7 @@
 //!
 //! The rules are those of causally consistent stores with explicit dependencies (Lloyd et al.,
 //! COPS, 2011; Bailis et al., "Bolt-on Causal Consistency", 2013). How lives end, and what may be dropped when, is in
-//! [`ends`]. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
+//! `causality/ends.rs`. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
 mod ends;
 mod tails;

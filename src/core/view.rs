@@ -4,7 +4,7 @@
 //!   stay, down or not; only an added address that never answered is dropped, when its grace ends.
 //! - The *view*: those that SWIM believes up, less those removed, plus those not seen yet whose grace (from the
 //!   start, or from the PUT) has not ended. A peer that reports such a one down ends its grace.
-//! - *Forget marks* say whom nobody waits for any longer; see [`forgotten`]. One of those whom they mean is a member
+//! - *Forget marks* say whom nobody waits for any longer; see `view/forgotten.rs`. One of those whom they mean is a member
 //!   only while it is up.
 //! - *Removal marks* are an operator's decisions, one per address, the latest wins. SWIM cannot
 //!   forget a node that lives, so the marks filter what it says. A mark means the lives up to
