@@ -249,8 +249,8 @@ fn join_limits(replication: &Replication) -> JoinLimits {
 const FINALS_MAX: usize = 4_096;
 /// For how long: a week.
 const FINALS_KEEP_MS: u64 = 7 * 24 * 3_600 * 1_000;
-/// Tombstones younger than this stay.
-const COLLECT_MARGIN_MS: u64 = 2_000;
+/// How long a replica has had everything up to a stamp before it says so.
+const FRONTIER_MARGIN_MS: u64 = 2_000;
 
 fn causality_rules(settings: &Settings) -> CausalityRules {
     let (replication, limits) = (&settings.replication, &settings.limits);
@@ -270,7 +270,7 @@ fn causality_rules(settings: &Settings) -> CausalityRules {
                 finals: FINALS_MAX,
                 keep_ms: FINALS_KEEP_MS,
             },
-            margin_ms: COLLECT_MARGIN_MS,
+            margin_ms: FRONTIER_MARGIN_MS,
         },
     }
 }

@@ -22,7 +22,6 @@ use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
 use causet::core::repair::{Repair, RepairRules};
-use causet::core::stamp::HlcTime;
 use causet::core::store::{Applied, Store};
 use causet::core::wire::{Batch, Digest, Heartbeat, JoinAnswer, JoinPage, JoinRequest, Status};
 use causet::core::write::{Content, Write};
@@ -271,34 +270,27 @@ impl Replica {
         self.now += u64::from(ms);
         let wall_ms = WALL_MS + self.now;
         self.state.promise(wall_ms);
-        let aside = !self.aside.is_empty();
-        for marker in self.state.end_lives(wall_ms, aside) {
+        for marker in self.state.end_lives(wall_ms) {
             assert!(is_marker(&marker));
             assert_understood(&marker);
         }
-        self.state.give_up(aside);
-        let frontier = if aside {
-            HlcTime::ZERO
-        } else {
-            self.state.frontier(self.now, &ENDS)
-        };
+        self.state.give_up();
+        let frontier = self.state.frontier(self.now, &ENDS);
         let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
         assert!(self.state.ended().len() <= ENDS.ended.finals);
-        if !self.state.may_reissue() {
+        if !self.state.may_write_again() {
             return;
         }
-        let (present, store) = (self.state.present(), &self.store);
-        let winner = |key: &Key| store.get(key).map(|version| version.stamp());
-        let settled = self.aside.settle(&present, winner);
-        self.state.take_over(&settled.reissue);
-        for Write { key, version } in settled.reissue {
-            let metadata = Metadata {
-                time: version.time,
-                clocks: version.deps.clone(),
-            };
-            self.write(key, version.content.clone(), metadata);
+        let present = self.state.present();
+        let settled = self.aside.settle(&present, &self.store);
+        self.state.note_aside(!self.aside.is_empty());
+        let issued = self
+            .state
+            .write_again(settled.reissue, &present.given_up, wall_ms);
+        for write in issued.expect("nothing has happened since") {
+            self.apply_own(write);
         }
     }
 
@@ -327,7 +319,7 @@ impl Replica {
         }
         // No client can end a life.
         let content = match content {
-            Content::Ended { .. } => Content::Tombstone,
+            Content::Ended(_) => Content::Tombstone,
             content => content,
         };
         let made = self.write(key, content, self.client.clone());
@@ -336,12 +328,16 @@ impl Replica {
 
     fn write(&mut self, key: Key, content: Content, metadata: Metadata) -> Write {
         let write = self.state.write(key, content, metadata, WALL_MS + self.now);
+        self.apply_own(write.clone());
+        write
+    }
+
+    fn apply_own(&mut self, write: Write) {
         let again = self.applied.insert(write.dot(), write.key.clone());
         assert!(again.is_none() || self.forged, "no dot is made twice");
         assert_understood(&write);
-        let applied = self.store.apply(write.clone());
+        let applied = self.store.apply(write);
         assert!(applied != Applied::Superseded, "stamped above all applied");
-        write
     }
 
     fn get(&mut self, key: &Key) {
@@ -396,7 +392,7 @@ impl Replica {
 }
 
 fn is_marker(write: &Write) -> bool {
-    matches!(write.version.content, Content::Ended { .. })
+    matches!(write.version.content, Content::Ended(_))
 }
 
 /// Covers the next write of its origin, all of whose dependencies are covered.

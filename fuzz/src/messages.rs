@@ -8,6 +8,7 @@ use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::id::{Dot, Origin};
 use causet::core::roster::RosterEntry;
+use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::swim::Identity;
 use causet::core::tail::Tails;
 use causet::core::view::{ForgetMark, Heard, Removal};
@@ -15,7 +16,7 @@ use causet::core::wire::{
     Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,
     JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
 };
-use causet::core::write::{Content, Value, Version, Write};
+use causet::core::write::{Content, End, Value, Version, Write};
 use foca::{Header, Member, Message, State};
 
 use crate::names::{
@@ -37,11 +38,11 @@ impl From<AnyContent> for Content {
             AnyContent::Tombstone => return Self::Tombstone,
             AnyContent::Ended(next, gone) => {
                 let (address, below) = (next.address(), next.life());
-                return Self::Ended {
+                return Self::Ended(Box::new(End {
                     address,
                     below,
                     gone,
-                };
+                }));
             }
             AnyContent::Number(n) => n.to_string(),
             AnyContent::Text(text) => serde_json::Value::from(text).to_string(),
@@ -59,6 +60,7 @@ pub struct AnyWrite {
     key: AnyKey,
     counter: Number,
     time: AnyTime,
+    first: Option<AnyTime>,
     deps: AnyClocks,
     content: AnyContent,
 }
@@ -70,11 +72,15 @@ impl AnyWrite {
             origin,
             counter: self.counter.counter(),
         };
+        let time = self.time.into();
+        let first = self.first.map(HlcTime::from).filter(|first| *first < time);
+        let first = first.map(|time| Box::new(Stamp { time, origin }));
         Write {
             key: self.key.into(),
             version: Arc::new(Version {
                 dot,
-                time: self.time.into(),
+                time,
+                first,
                 deps: Arc::new(self.deps.into()),
                 content: self.content.into(),
             }),

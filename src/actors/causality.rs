@@ -122,9 +122,7 @@ pub struct Causality {
     join_began: Millis,
     serving: Serving,
     store_full: bool,
-    /// Versions that the store has set aside.
-    aside: usize,
-    /// Whether the store is looking at them.
+    /// Whether the store is looking at what it has set aside.
     settling: bool,
     /// Up to which stamp the store was told to collect.
     collected: HlcTime,
@@ -153,7 +151,6 @@ impl Causality {
             join_began: 0,
             serving: Serving::starting(parts.uptime.now(), rules.bootstrap_ms),
             store_full: false,
-            aside: 0,
             settling: false,
             collected: HlcTime::ZERO,
             holder: None,
@@ -187,7 +184,7 @@ impl Causality {
             roster: self.state.lives().roster(),
             bootstrapped: self.serving.has_caught_up(),
             frontier: self.frontier(),
-            aside: self.aside > 0,
+            aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
         }
     }

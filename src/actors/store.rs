@@ -251,13 +251,11 @@ impl Handler<Mail<SettleAside>> for Store {
 
     fn handle(&mut self, mail: Mail<SettleAside>, _: &mut Context<Self>) {
         let SettleAside { by, present } = mail.open();
-        let winners = &self.winners;
-        let stamp = |key: &Key| winners.get(key).map(|version| version.stamp());
-        let settled = self.aside.settle(&present, stamp);
+        let settled = self.aside.settle(&present, &self.winners);
         for write in &settled.lost {
             let (key, dot) = (write.key.as_str(), write.dot());
             log::warn!(
-                "{dot} of key {key:?} is given up: it cannot be told from what was deleted since"
+                "{dot} of key {key:?} is given up: others may have gone on without it, or it was deleted since"
             );
         }
         self.parts
@@ -268,7 +266,7 @@ impl Handler<Mail<SettleAside>> for Store {
         self.parts.reissue.tell(Reissue {
             by,
             writes: settled.reissue,
-            aside: self.aside.len(),
+            left: !self.aside.is_empty(),
             given_up: present.given_up,
         });
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::coverage::Coverage;
 use super::ended::Ended;
 use super::id::{Domain, Key};
-use super::stamp::{HlcTime, Stamp};
+use super::stamp::HlcTime;
+use super::store::Store;
 use super::tail::Tails;
 use super::write::{Version, Write};
 
@@ -52,11 +53,11 @@ impl Aside {
         Self::default()
     }
 
-    /// Sets these aside; of two versions of a key the one with the larger stamp.
+    /// Sets these aside; of two versions of a key the one that clients wrote later.
     pub fn put(&mut self, writes: impl IntoIterator<Item = Write>) {
         for Write { key, version } in writes {
             let known = self.0.get(&key);
-            if known.is_none_or(|known| known.stamp() < version.stamp()) {
+            if known.is_none_or(|known| known.first_stamp() < version.first_stamp()) {
                 self.0.insert(key, version);
             }
         }
@@ -73,9 +74,10 @@ impl Aside {
     }
 
     /// Drops what is not needed, and decides about the rest once all of it can be decided about: what is written again is given
-    /// up by its old names, up to the last of them. `winner` gives the stamps of the keys' present versions.
-    pub fn settle(&mut self, now: &Present, winner: impl Fn(&Key) -> Option<Stamp>) -> Settled {
+    /// up by its old names, up to the last of them.
+    pub fn settle(&mut self, now: &Present, winners: &Store) -> Settled {
         let mut settled = Settled::default();
+        let winner = |key: &Key| winners.get(key).map(Arc::as_ref);
         let fate = |key: &Key, version: &Version| now.fate(version, winner(key));
         self.0
             .retain(|key, version| fate(key, version) != Fate::Drop);
@@ -93,17 +95,20 @@ impl Aside {
                 _ => settled.lost.push(write),
             }
         }
-        settled.reissue.sort_by_key(|write| write.version.stamp());
+        settled
+            .reissue
+            .sort_by_key(|write| write.version.first_stamp());
         settled
     }
 }
 
 impl Present {
-    fn fate(&self, version: &Version, winner: Option<Stamp>) -> Fate {
+    fn fate(&self, version: &Version, winner: Option<&Version>) -> Fate {
         let dot = version.dot;
         let agreed = self.ended.counter(&dot.origin);
         let replicated = self.covered.clock().covers(&dot) || agreed >= Some(dot.counter);
-        let superseded = winner.is_some_and(|winner| winner >= version.stamp());
+        // One that was itself written again, under a new stamp, is as old as it was at first.
+        let superseded = winner.is_some_and(|winner| winner.first_stamp() >= version.first_stamp());
         let deps = version.deps.get(&self.domain);
         let early = deps.is_some_and(|deps| self.covered.lacks_any(deps));
         if replicated || superseded {
@@ -124,6 +129,7 @@ mod tests {
     use super::*;
     use crate::core::clock::Clock;
     use crate::core::id::Dot;
+    use crate::core::stamp::Stamp;
     use crate::core::testing::{dot, origin, write, write_after};
 
     /// Origin 1 is over, with three writes agreed on; 2 is over, nobody knows how; 3 goes on.
@@ -152,7 +158,7 @@ mod tests {
     fn settle(writes: Vec<Write>, now: &Present) -> (Vec<Dot>, Vec<Dot>, usize) {
         let mut aside = Aside::new();
         aside.put(writes);
-        let settled = aside.settle(now, |_| None);
+        let settled = aside.settle(now, &Store::new());
         let dots = |writes: Vec<Write>| writes.iter().map(Write::dot).collect();
         (dots(settled.reissue), dots(settled.lost), aside.len())
     }
@@ -190,8 +196,35 @@ mod tests {
     fn what_was_overwritten_meanwhile_is_dropped() {
         let mut aside = Aside::new();
         aside.put([write(1, 5)]);
-        let newer = write(3, 9).version.stamp();
-        let settled = aside.settle(&present(0), |_| Some(newer));
+        let mut winners = Store::new();
+        winners.apply(put_at(9, None));
+        let settled = aside.settle(&present(0), &winners);
         assert_eq!((settled, aside.len()), (Settled::default(), 0));
+    }
+
+    #[test]
+    fn what_an_older_one_that_was_written_again_outranks_is_issued_again_all_the_same() {
+        let mut aside = Aside::new();
+        aside.put([write(1, 5)]);
+        let mut winners = Store::new();
+        winners.apply(put_at(9, Some(4)));
+        let settled = aside.settle(&present(0), &winners);
+        let dots: Vec<Dot> = settled.reissue.iter().map(Write::dot).collect();
+        assert_eq!((dots, aside.len()), (vec![dot(1, 5)], 0));
+    }
+
+    /// A write of the key of `write(_, 5)` by origin 3, first written at another time.
+    fn put_at(ms: u64, first_ms: Option<u64>) -> Write {
+        let mut put = write(3, 5);
+        let version = Arc::make_mut(&mut put.version);
+        let time = |ms| HlcTime { ms, count: 0 };
+        version.time = time(ms);
+        version.first = first_ms.map(|ms| {
+            Box::new(Stamp {
+                time: time(ms),
+                origin: origin(2),
+            })
+        });
+        put
     }
 }

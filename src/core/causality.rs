@@ -27,7 +27,7 @@ use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
 use super::sharing::Sharing;
-use super::stamp::HlcTime;
+use super::stamp::{HlcTime, Stamp};
 use super::tail::Tails;
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
@@ -54,6 +54,8 @@ pub struct CausalState {
     given_up: Tails,
     /// What clients have asked about, to be given up.
     wishes: Tails,
+    /// Whether this replica has versions set aside.
+    has_aside: bool,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
     /// What this replica says of its frontier.
@@ -118,6 +120,7 @@ impl CausalState {
             )),
             given_up: Tails::new(),
             wishes: Tails::new(),
+            has_aside: false,
             collected: None,
             frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
@@ -160,12 +163,17 @@ impl CausalState {
 
     /// Makes the next write of this replica. The caller has checked that `metadata` is met. What it names of ended
     /// lives is no dependency any more: their addresses' markers are.
-    pub fn write(
+    pub fn write(&mut self, key: Key, content: Content, metadata: Metadata, wall_ms: u64) -> Write {
+        self.make(key, content, metadata, wall_ms, None)
+    }
+
+    fn make(
         &mut self,
         key: Key,
         content: Content,
         mut metadata: Metadata,
         wall_ms: u64,
+        first: Option<Stamp>,
     ) -> Write {
         debug_assert!(
             metadata
@@ -180,6 +188,7 @@ impl CausalState {
         let version = Version {
             dot: self.next_dot(),
             time,
+            first: first.map(Box::new),
             deps,
             content,
         };

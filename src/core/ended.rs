@@ -80,9 +80,9 @@ impl Ended {
         self.finals.entry(life).or_insert(none);
     }
 
-    /// All members have given these up. True if that is news.
-    pub fn give_up(&mut self, tails: &Tails) -> bool {
-        self.given_up.merge(tails)
+    /// All members have given these up.
+    pub fn give_up(&mut self, tails: &Tails) {
+        self.given_up.merge(tails);
     }
 
     /// Whether a write of an ended life was not agreed on, and somebody may still write it again.

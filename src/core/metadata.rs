@@ -217,6 +217,7 @@ mod tests {
         let version = |n, counter| Version {
             dot: dot(n, counter),
             time: HlcTime { ms: 7, count: 1 },
+            first: None,
             deps: Arc::default(),
             content: Content::Tombstone,
         };

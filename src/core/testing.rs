@@ -42,6 +42,7 @@ pub(crate) fn write_after(n: u16, counter: u64, deps: &[Dot]) -> Write {
                 ms: counter,
                 count: u32::from(n),
             },
+            first: None,
             deps: Arc::new(clocks),
             content: Content::Value(Value::new(&format!("\"{n}:{counter}\"")).unwrap()),
         }),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::clock::Clocks;
-use super::id::{Address, Dot, Incarnation, Key};
+use super::id::{Address, Dot, Incarnation, Key, Origin};
 use super::stamp::{HlcTime, Stamp};
 
 /// A JSON value as the text it arrived in; never re-parsed. Cheap to clone.
@@ -77,14 +77,25 @@ pub enum Content {
     Tombstone,
     /// No client's write but a marker: all members have agreed that the lives of this address below this one are over, with the
     /// counters that the write depends on. It has no key (what stands in its place is not read), and no store keeps it.
-    Ended {
-        /// Whose lives.
-        address: Address,
-        /// Those earlier than this one.
-        below: Incarnation,
-        /// Whether what goes beyond those counters is lost for certain: nobody was forgotten, and nobody had anything set aside.
-        gone: bool,
-    },
+    Ended(Box<End>),
+}
+
+/// That the lives of an address below one are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Whose lives.
+    pub address: Address,
+    /// Those earlier than this one.
+    pub below: Incarnation,
+    /// Whether what goes beyond the agreed counters is lost for certain: nobody was forgotten, and nobody had anything set aside.
+    pub gone: bool,
+}
+
+impl End {
+    /// Whether this life is one of them.
+    pub fn ends(&self, life: &Origin) -> bool {
+        life.address == self.address && life.incarnation < self.below
+    }
 }
 
 impl Content {
@@ -96,38 +107,56 @@ impl Content {
 
 /// The state of a key that one write made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(Dot, HlcTime, Arc<Clocks>, Content)")]
+#[serde(try_from = "(Dot, HlcTime, Option<Box<Stamp>>, Arc<Clocks>, Content)")]
 pub struct Version {
     /// Which write.
     pub dot: Dot,
     /// When, in hybrid time: above everything that it depends on.
     pub time: HlcTime,
+    /// If it was written again under this name: its stamp when a client wrote it.
+    pub first: Option<Box<Stamp>>,
     /// What it depends on: what its client had observed, all domains.
     pub deps: Arc<Clocks>,
     /// What it put there.
     pub content: Content,
 }
 
-/// A version without a stamp; what it came with changed nothing.
+/// A version that no replica ever made; what it came with changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a version without a stamp")]
-pub struct NoStamp;
+pub enum NoVersion {
+    /// Its time is before every write: a client that reads it could not name it.
+    #[error("a version without a stamp")]
+    NoStamp,
+    /// It was written again before it was written.
+    #[error("a version written again before it was written")]
+    WrittenAgainFirst,
+}
 
-impl TryFrom<(Dot, HlcTime, Arc<Clocks>, Content)> for Version {
-    type Error = NoStamp;
+impl TryFrom<(Dot, HlcTime, Option<Box<Stamp>>, Arc<Clocks>, Content)> for Version {
+    type Error = NoVersion;
 
-    /// Refuses a time before every write: a client that reads the version could not name it.
-    fn try_from(parts: (Dot, HlcTime, Arc<Clocks>, Content)) -> Result<Self, NoStamp> {
-        let (dot, time, deps, content) = parts;
-        if time == HlcTime::ZERO {
-            return Err(NoStamp);
-        }
-        Ok(Self {
+    fn try_from(
+        parts: (Dot, HlcTime, Option<Box<Stamp>>, Arc<Clocks>, Content),
+    ) -> Result<Self, NoVersion> {
+        let (dot, time, first, deps, content) = parts;
+        let version = Self {
             dot,
             time,
+            first,
             deps,
             content,
-        })
+        };
+        if time == HlcTime::ZERO {
+            Err(NoVersion::NoStamp)
+        } else if version
+            .first
+            .as_ref()
+            .is_some_and(|first| **first >= version.stamp())
+        {
+            Err(NoVersion::WrittenAgainFirst)
+        } else {
+            Ok(version)
+        }
     }
 }
 
@@ -138,6 +167,14 @@ impl Version {
             time: self.time,
             origin: self.dot.origin,
         }
+    }
+
+    /// Its stamp when a client wrote it: another one than [`stamp`](Self::stamp) if it was written again.
+    pub fn first_stamp(&self) -> Stamp {
+        self.first
+            .as_deref()
+            .copied()
+            .unwrap_or_else(|| self.stamp())
     }
 }
 
@@ -174,7 +211,7 @@ impl Write {
         const ENTRY: usize = 48;
         let value = match &self.version.content {
             Content::Value(value) => value.json().len(),
-            Content::Tombstone | Content::Ended { .. } => 0,
+            Content::Tombstone | Content::Ended(_) => 0,
         };
         FIXED + self.key.as_str().len() + value + ENTRY * self.version.deps.entries()
     }
@@ -206,6 +243,19 @@ mod tests {
         assert_eq!(postcard::from_bytes::<Write>(&bytes).unwrap(), unstamped);
         Arc::make_mut(&mut unstamped.version).time = HlcTime::ZERO;
         let bytes = postcard::to_stdvec(&unstamped).unwrap();
+        assert!(postcard::from_bytes::<Write>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_peers_write_that_was_written_again_before_it_was_written_is_refused() {
+        let mut again = write(1, 2);
+        let version = Arc::make_mut(&mut again.version);
+        version.first = Some(Box::new(write(1, 1).version.stamp()));
+        let bytes = postcard::to_stdvec(&again).unwrap();
+        assert_eq!(postcard::from_bytes::<Write>(&bytes).unwrap(), again);
+        let version = Arc::make_mut(&mut again.version);
+        version.first = Some(Box::new(version.stamp()));
+        let bytes = postcard::to_stdvec(&again).unwrap();
         assert!(postcard::from_bytes::<Write>(&bytes).is_err());
     }
 

@@ -331,8 +331,8 @@ pub struct Reissue {
     pub by: Origin,
     /// In the order of their stamps.
     pub writes: Vec<Write>,
-    /// How many versions are still set aside.
-    pub aside: usize,
+    /// Whether versions are left that are set aside.
+    pub left: bool,
     /// What had been given up when that was decided.
     pub given_up: Tails,
 }

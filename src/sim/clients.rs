@@ -249,7 +249,7 @@ impl Clients {
             Outcome::Found(seen) => {
                 let value = match &seen.version.content {
                     Content::Value(value) => value.json().to_owned(),
-                    other @ (Content::Tombstone | Content::Ended { .. }) => format!("{other:?}"),
+                    other @ (Content::Tombstone | Content::Ended(_)) => format!("{other:?}"),
                 };
                 (checker::Outcome::Found { value }, Some(seen))
             }

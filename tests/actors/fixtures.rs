@@ -7,7 +7,7 @@ use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{Batch, Digest, Status};
-use causet::core::write::{Content, Value, Version, Write};
+use causet::core::write::{Content, End, Value, Version, Write};
 
 pub(crate) const DOMAIN: Domain = Domain::UNSHARDED;
 
@@ -85,6 +85,7 @@ pub(crate) fn put(name: &str, dot: Dot, content: Content, deps: &[(u8, u64)]) ->
             ms: dot.counter,
             count: 0,
         },
+        first: None,
         deps: Arc::new(clocks(deps)),
         content,
     };
@@ -92,6 +93,15 @@ pub(crate) fn put(name: &str, dot: Dot, content: Content, deps: &[(u8, u64)]) ->
         key: key(name),
         version: Arc::new(version),
     }
+}
+
+/// All lives of node `n` before [`reborn`] are over.
+pub(crate) fn end_of(n: u8) -> Content {
+    Content::Ended(Box::new(End {
+        address: address(n),
+        below: reborn(n).incarnation,
+        gone: true,
+    }))
 }
 
 pub(crate) fn batch(writes: Vec<Write>) -> Batch {

@@ -446,9 +446,9 @@ fn what_was_set_aside_and_is_nobody_elses_is_handed_out_once_and_as_a_whole_in_t
         pass(1).await;
         let told = stage.reissued.borrow();
         assert!(told.iter().all(|reissue| reissue.by == origin(9)));
-        let told: Vec<_> = told.iter().map(|r| (dots(&r.writes), r.aside)).collect();
+        let told: Vec<_> = told.iter().map(|r| (dots(&r.writes), r.left)).collect();
         let in_order = vec![dot(1, 3), dot(1, 5)];
-        assert_eq!(told, [(vec![], 3), (vec![], 3), (in_order, 0)]);
+        assert_eq!(told, [(vec![], true), (vec![], true), (in_order, false)]);
         assert_eq!(stage.metrics.writes_aside.get(), 0);
     });
 }
@@ -466,7 +466,7 @@ fn what_was_overwritten_meanwhile_is_not_handed_out() {
         });
         pass(1).await;
         let told = stage.reissued.borrow();
-        assert_eq!((dots(&told[0].writes), told[0].aside), (vec![], 0));
+        assert_eq!((dots(&told[0].writes), told[0].left), (vec![], false));
     });
 }
 

@@ -232,6 +232,7 @@ impl Cluster {
                         ms: wall_ms,
                         count: 0,
                     },
+                    first: None,
                     deps: Arc::default(),
                     content: Content::Tombstone,
                 };

@@ -15,7 +15,6 @@ use causet::core::ended::{EndedLimits, Lost};
 use causet::core::id::{Address, Dot, Incarnation, Key, Origin};
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
-use causet::core::stamp::HlcTime;
 use causet::core::store::Store;
 use causet::core::wire::{Batch, Digest, Status};
 use causet::core::write::{Content, Value, Version, Write};
@@ -125,16 +124,8 @@ impl Node {
             || self.state.ended().counter(&dot.origin) >= Some(dot.counter)
     }
 
-    fn frontier(&mut self, now_ms: u64) -> HlcTime {
-        if self.bootstrapped && self.aside.is_empty() {
-            self.state.frontier(now_ms, &ENDS)
-        } else {
-            HlcTime::ZERO
-        }
-    }
-
     fn digest(&mut self, wall_ms: u64, now_ms: u64) -> Digest {
-        let frontier = self.frontier(now_ms);
+        let frontier = self.state.frontier(now_ms, &ENDS);
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
@@ -146,7 +137,7 @@ impl Node {
             bootstrapped: self.bootstrapped,
             roster: self.state.lives().roster(),
             frontier,
-            aside: !self.aside.is_empty(),
+            aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
         }
     }
@@ -356,8 +347,7 @@ impl World {
         if !node.bootstrapped {
             return;
         }
-        let aside = !node.aside.is_empty();
-        for marker in node.state.end_lives(wall_ms, aside) {
+        for marker in node.state.end_lives(wall_ms) {
             let deps = marker
                 .version
                 .deps
@@ -369,27 +359,22 @@ impl World {
             self.note(marker, past);
         }
         let node = &mut self.nodes[at];
-        node.state.give_up(aside);
-        let frontier = node.frontier(now_ms);
+        node.state.give_up();
+        let frontier = node.state.frontier(now_ms, &ENDS);
         let _ = node.state.collect(frontier, &ENDS);
         node.store.collect(node.state.collected());
-        if !node.state.may_reissue() {
+        if !node.state.may_write_again() {
             return;
         }
-        let (present, store) = (node.state.present(), &node.store);
-        let winner = |key: &Key| store.get(key).map(|version| version.stamp());
-        let settled = node.aside.settle(&present, winner);
-        node.state.take_over(&settled.reissue);
-        for Write { key, version } in settled.reissue {
-            let metadata = Metadata {
-                time: version.time,
-                clocks: version.deps.clone(),
-            };
-            let node = &mut self.nodes[at];
-            let content = version.content.clone();
-            let write = node.state.write(key, content, metadata, wall_ms);
-            node.apply(vec![write.clone()]);
-            let past = self.pasts[&version.dot].clone();
+        let present = node.state.present();
+        let settled = node.aside.settle(&present, &node.store);
+        node.state.note_aside(!node.aside.is_empty());
+        let old: Vec<Dot> = settled.reissue.iter().map(Write::dot).collect();
+        let issued = (node.state).write_again(settled.reissue, &present.given_up, wall_ms);
+        let issued = issued.expect("nothing has happened since");
+        node.apply(issued.clone());
+        for (old, write) in old.into_iter().zip(issued) {
+            let past = self.pasts[&old].clone();
             let past = past.into_iter().filter(|dot| self.nodes[at].has(dot));
             self.note(write, past.collect());
         }
@@ -515,7 +500,7 @@ impl World {
         for (at, node) in self.nodes.iter().enumerate() {
             let collected = node.state.collected();
             for write in self.writes.values().filter(|write| node.has(&write.dot())) {
-                if matches!(write.version.content, Content::Ended { .. }) {
+                if matches!(write.version.content, Content::Ended(_)) {
                     continue;
                 }
                 let stamp = write.version.stamp();

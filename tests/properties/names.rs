@@ -7,10 +7,10 @@ use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::metadata::Metadata;
-use causet::core::stamp::HlcTime;
+use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::view::ForgetMark;
 use causet::core::wire::{Collected, JoinRest};
-use causet::core::write::{Content, Value, Version, Write};
+use causet::core::write::{Content, End, Value, Version, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -159,12 +159,25 @@ pub(crate) fn any_json() -> impl Strategy<Value = String> {
 
 pub(crate) fn any_content() -> impl Strategy<Value = Content> {
     let value = any_json().prop_map(|json| Content::Value(Value::new(&json).unwrap()));
-    let ended = (any_origin(), any::<bool>()).prop_map(|(next, gone)| Content::Ended {
+    let ended = (any_origin(), any::<bool>()).prop_map(|(next, gone)| ended(next, gone));
+    prop_oneof![4 => value, 2 => Just(Content::Tombstone), 1 => ended]
+}
+
+/// The lives below this one are over.
+pub(crate) fn ended(next: Origin, gone: bool) -> Content {
+    Content::Ended(Box::new(End {
         address: next.address,
         below: next.incarnation,
         gone,
-    });
-    prop_oneof![4 => value, 2 => Just(Content::Tombstone), 1 => ended]
+    }))
+}
+
+/// Before all others.
+fn first() -> Stamp {
+    Stamp {
+        time: HlcTime::ZERO,
+        origin: origin(0),
+    }
 }
 
 pub(crate) fn any_key() -> impl Strategy<Value = Key> {
@@ -173,12 +186,14 @@ pub(crate) fn any_key() -> impl Strategy<Value = Key> {
 
 pub(crate) fn any_write() -> impl Strategy<Value = Write> {
     let dot = (any_origin(), 1_u64..9);
+    let dot = (dot, any::<bool>());
     (any_key(), dot, any_time(), any_clocks(), any_content()).prop_map(
-        |(key, (origin, counter), time, deps, content)| Write {
+        |(key, ((origin, counter), again), time, deps, content)| Write {
             key,
             version: Arc::new(Version {
                 dot: Dot { origin, counter },
                 time,
+                first: again.then(|| Box::new(first())),
                 deps: Arc::new(deps),
                 content,
             }),

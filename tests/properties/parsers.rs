@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
     address, any_coverage, any_domain, any_mark, any_metadata, any_origin, any_rest, any_time,
-    any_write, life,
+    any_write, ended, life,
 };
 
 /// What is taken prints back to the same text.
@@ -369,13 +369,7 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
 }
 
 fn wild_content() -> impl Strategy<Value = Option<Content>> {
-    proptest::option::of(
-        (wild_origin(), any::<bool>()).prop_map(|(next, gone)| Content::Ended {
-            address: next.address,
-            below: next.incarnation,
-            gone,
-        }),
-    )
+    proptest::option::of((wild_origin(), any::<bool>()).prop_map(|(next, gone)| ended(next, gone)))
 }
 
 fn wild_digest() -> impl Strategy<Value = Digest> {
@@ -496,9 +490,9 @@ proptest! {
             replica.state.learn_life(Origin { incarnation, ..replica.state.origin() });
         }
         replica.state.promise(5);
-        replica.state.end_lives(5, false);
-        replica.state.give_up(false);
-        replica.state.may_reissue();
+        replica.state.end_lives(5);
+        replica.state.give_up();
+        replica.state.may_write_again();
         let frontier = replica.state.frontier(9_000, &ENDS);
         let _ = replica.state.collect(frontier, &ENDS);
         replica.state.expire_ended(&ENDS);

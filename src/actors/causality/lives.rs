@@ -6,7 +6,6 @@ use rand::Rng;
 use super::Causality;
 use crate::core::agreement::Holder;
 use crate::core::id::{Incarnation, Origin};
-use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::Status;
 use crate::core::write::Write;
@@ -48,8 +47,6 @@ impl Causality {
         log::warn!("{why}; going on as {origin}, after a join from the others");
         self.parts.metrics.incarnations_renewed.inc();
         self.parts.edges.set_aside.tell(SetAside);
-        // How many there are, the store will say.
-        self.aside = 1;
         self.settling = false;
         self.collected = HlcTime::ZERO;
         self.crowded_since = None;
@@ -64,13 +61,8 @@ impl Causality {
     }
 
     pub(super) fn frontier(&mut self) -> HlcTime {
-        // What was set aside may be a tombstone's victim: it has to be looked at before that goes.
-        if self.serving.has_caught_up() && self.aside == 0 {
-            let now = self.parts.uptime.now();
-            self.state.frontier(now, &self.parts.rules.ends)
-        } else {
-            HlcTime::ZERO
-        }
+        let now = self.parts.uptime.now();
+        self.state.frontier(now, &self.parts.rules.ends)
     }
 
     /// Once in a heartbeat: ends lives, collects tombstones, sees to what was set aside.
@@ -80,12 +72,12 @@ impl Causality {
         }
         let wall_ms = self.parts.wall.now_ms();
         let floors = self.state.covered().floors().to_vec();
-        for marker in self.state.end_lives(wall_ms, self.aside > 0) {
+        for marker in self.state.end_lives(wall_ms) {
             self.parts.metrics.lives_retired.inc();
             self.publish(marker);
         }
-        let told = self.state.give_up(self.aside > 0);
-        if told || self.state.covered().floors() != floors {
+        self.state.give_up();
+        if self.state.covered().floors() != floors {
             self.release_parked();
         }
         self.release_decided();
@@ -146,7 +138,7 @@ impl Causality {
     }
 
     fn settle_aside(&mut self) {
-        if self.aside == 0 || self.settling || !self.state.may_reissue() {
+        if self.settling || !self.state.may_write_again() {
             return;
         }
         self.settling = true;
@@ -163,30 +155,25 @@ impl Causality {
             return self.parts.edges.keep_aside.tell(KeepAside { writes });
         }
         self.settling = false;
-        self.aside = reissue.aside;
+        self.state.note_aside(reissue.left);
         let writes = reissue.writes;
         if writes.is_empty() {
             return;
         }
-        // Meanwhile somebody may have been told that one of them is lost.
-        let unchanged = reissue.given_up == *self.state.given_up();
-        let open = self.serving.status() == Status::Serving;
-        let met = writes.iter().all(|write| self.has_deps_of(write));
-        if !(unchanged && open && met && self.state.may_reissue()) {
-            self.aside += writes.len();
-            return self.parts.edges.keep_aside.tell(KeepAside { writes });
-        }
-        self.state.take_over(&writes);
         let wall_ms = self.parts.wall.now_ms();
-        let mut issued = Vec::with_capacity(writes.len());
-        for Write { key, version } in writes {
-            let metadata = Metadata {
-                time: version.time,
-                clocks: version.deps.clone(),
-            };
-            let content = version.content.clone();
-            issued.push(self.state.write(key, content, metadata, wall_ms));
-        }
+        let open = self.serving.status() == Status::Serving;
+        let issued = if open {
+            self.state.write_again(writes, &reissue.given_up, wall_ms)
+        } else {
+            Err(writes)
+        };
+        let issued = match issued {
+            Ok(issued) => issued,
+            Err(writes) => {
+                self.state.note_aside(true);
+                return self.parts.edges.keep_aside.tell(KeepAside { writes });
+            }
+        };
         let count = issued.len();
         log::info!("{count} writes of an earlier life are written again");
         self.parts.metrics.writes_reissued.inc_by(count as u64);
@@ -196,11 +183,6 @@ impl Causality {
             self.publish(write);
         }
         self.release_parked();
-    }
-
-    fn has_deps_of(&self, write: &Write) -> bool {
-        let deps = write.version.deps.get(&self.state.domain());
-        deps.is_none_or(|deps| !self.state.covered().lacks_any(deps))
     }
 
     pub(super) fn publish(&self, write: Write) {

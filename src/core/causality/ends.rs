@@ -13,7 +13,7 @@ use crate::core::id::{Address, Incarnation};
 use crate::core::join::Cut;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{Collected, Digest, JoinRest};
-use crate::core::write::{Content, Version, Write};
+use crate::core::write::{Content, End, Version, Write};
 
 /// Bounds of what is remembered and of what is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +23,6 @@ pub struct EndRules {
     /// How long a replica must have had everything up to a stamp before it says so, in milliseconds. Restarted in isolation, with
     /// a clock set back by less, it stamps its writes above all that the others can have collected.
     pub margin_ms: u64,
-}
-
-/// That the lives of an address below one are over.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    address: Address,
-    below: Incarnation,
-    /// Whether what goes beyond the agreed counters is lost for certain.
-    gone: bool,
 }
 
 /// Why nothing of a join was taken.
@@ -129,12 +120,11 @@ impl CausalState {
         self.outlived = self.outlived.max(by);
     }
 
-    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them. `aside` says
-    /// whether this replica has versions set aside.
-    pub fn end_lives(&mut self, wall_ms: u64, aside: bool) -> Vec<Write> {
+    /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
+    pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
         let roster = self.lives.roster();
         // Then nobody can hold any more of an ended life than all agree on.
-        let gone = !aside
+        let gone = !self.has_aside
             && !self.lives.forgets_anybody()
             && self.reports.nobody_has_aside(self.origin.address, &roster);
         let ended = self
@@ -142,14 +132,13 @@ impl CausalState {
             .ended(self.origin.address, &roster, &self.covered);
         let mut markers = Vec::new();
         for (address, below) in ended {
-            let ends = |o: &Origin| o.address == address && o.incarnation < below;
-            let mut finals = self.covered.clock().clone();
-            finals.retain(ends);
             let end = End {
                 address,
                 below,
                 gone,
             };
+            let mut finals = self.covered.clock().clone();
+            finals.retain(|life| end.ends(life));
             if finals.is_empty() {
                 self.end(None, end, &finals);
             } else {
@@ -161,13 +150,8 @@ impl CausalState {
     }
 
     fn mark(&mut self, end: End, finals: &Clock, wall_ms: u64) -> Write {
-        let End {
-            address,
-            below,
-            gone,
-        } = end;
         let mut deps = finals.clone();
-        if let Some(earlier) = self.ended.marker(&address)
+        if let Some(earlier) = self.ended.marker(&end.address)
             && !self.covered.has_ended(&earlier.origin)
         {
             deps.raise(earlier.origin, earlier.counter);
@@ -175,12 +159,9 @@ impl CausalState {
         let version = Version {
             dot: self.next_dot(),
             time: self.time.tick(HlcTime::ZERO, wall_ms),
+            first: None,
             deps: Arc::new(Clocks::from_iter([(self.domain, deps)])),
-            content: Content::Ended {
-                address,
-                below,
-                gone,
-            },
+            content: Content::Ended(Box::new(end)),
         };
         let marker = Write::marker(version);
         self.cover(&marker);
@@ -193,18 +174,9 @@ impl CausalState {
         let before = applied.len();
         let domain = self.domain;
         let mut markers = Vec::new();
-        applied.retain(|write| match write.version.content {
-            Content::Ended {
-                address,
-                below,
-                gone,
-            } => {
-                let end = End {
-                    address,
-                    below,
-                    gone,
-                };
-                markers.push((write.clone(), end));
+        applied.retain(|write| match &write.version.content {
+            Content::Ended(end) => {
+                markers.push((write.clone(), **end));
                 false
             }
             Content::Value(_) | Content::Tombstone => true,
@@ -212,7 +184,7 @@ impl CausalState {
         for (marker, end) in markers {
             let finals = marker.version.deps.get(&domain).cloned();
             let mut finals = finals.unwrap_or_default();
-            finals.retain(|o| o.address == end.address && o.incarnation < end.below);
+            finals.retain(|life| end.ends(life));
             self.end(Some(&marker), end, &finals);
         }
         self.resettle();
@@ -245,14 +217,13 @@ impl CausalState {
 
     /// Whether a marker ends this replica's own life, or a life of which more is covered here than was agreed on.
     pub(super) fn is_left_out(&self, write: &Write) -> bool {
-        let Content::Ended { address, below, .. } = write.version.content else {
+        let Content::Ended(end) = &write.version.content else {
             return false;
         };
         let agreed = write.version.deps.get(&self.domain);
         let agreed = |origin: &Origin| agreed.map_or(0, |agreed| agreed.get(origin));
-        let ends = |o: &Origin| o.address == address && o.incarnation < below;
         let mut covered = self.covered.clock().iter();
-        ends(&self.origin) || covered.any(|(o, counter)| ends(&o) && counter > agreed(&o))
+        end.ends(&self.origin) || covered.any(|(o, counter)| end.ends(&o) && counter > agreed(&o))
     }
 
     /// Whether a write follows more of an ended life than was agreed on: its maker took no part in that.
@@ -390,8 +361,12 @@ impl CausalState {
         }
     }
 
-    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin.
+    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin. Zero while it has
+    /// versions set aside: a tombstone may be to end one of them, and must not go before that was looked at.
     pub fn frontier(&mut self, now: Millis, rules: &EndRules) -> HlcTime {
+        if self.has_aside {
+            return HlcTime::ZERO;
+        }
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
@@ -450,7 +425,7 @@ impl CausalState {
     }
 
     /// Begins a new life, later than any known of this node, with nothing: counters begin at 1 under a new origin. Only hybrid
-    /// time, and what is known of other nodes' lives, goes on.
+    /// time, and what is known of other nodes' lives, goes on. The winners are to be set aside.
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
@@ -461,6 +436,7 @@ impl CausalState {
             time: self.time,
             lives: self.lives.clone(),
             given_up: self.given_up.clone(),
+            has_aside: true,
             ..Self::new(self.origin, self.domain, self.buffer.limits())
         };
         *self = born;

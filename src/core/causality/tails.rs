@@ -3,6 +3,7 @@
 use super::CausalState;
 use crate::core::clock::{Clock, Clocks};
 use crate::core::id::{Address, Dot};
+use crate::core::metadata::Metadata;
 use crate::core::tail::{Tail, Tails};
 use crate::core::write::Write;
 
@@ -30,32 +31,77 @@ impl CausalState {
         }
     }
 
-    /// Gives up what clients have asked about, and learns what all have given up. `aside` says whether this replica has versions
-    /// set aside: as long as anybody has, nothing more is given up, since it may be written again. True if clients can
-    /// be told more than before.
-    pub fn give_up(&mut self, aside: bool) -> bool {
+    /// Gives up what clients have asked about, and learns what all have given up. As long as anybody has versions set aside,
+    /// nothing more is given up, since it may be written again.
+    pub fn give_up(&mut self) {
         let Some(accord) = self.accord() else {
-            return false;
+            return;
         };
-        let told = self.ended.give_up(&self.given_up);
-        if !aside && accord.first_aside.is_none() {
+        self.ended.give_up(&self.given_up);
+        if !self.has_aside && accord.first_aside.is_none() {
             let wishes = std::mem::take(&mut self.wishes);
             self.given_up.merge(&wishes);
         }
-        told
     }
 
-    /// Whether this replica may write again what it has set aside: all members know its life, and what all have given up; it has
-    /// everything that they have written; and of all that have versions set aside it is the first.
-    pub fn may_reissue(&self) -> bool {
+    /// Takes note whether this replica has versions set aside. After a rebirth it is taken to have some.
+    pub fn note_aside(&mut self, has_aside: bool) {
+        self.has_aside = has_aside;
+    }
+
+    /// Whether this replica has versions set aside.
+    pub fn has_aside(&self) -> bool {
+        self.has_aside
+    }
+
+    /// Whether this replica has versions set aside and it is its turn to write them again.
+    pub fn may_write_again(&self) -> bool {
+        self.has_aside && self.is_its_turn()
+    }
+
+    /// All members know its life, and what all have given up; it has everything that they have written; and of all that have versions set
+    /// aside it is the first.
+    fn is_its_turn(&self) -> bool {
         let before =
             |first: Option<Address>| first.is_some_and(|first| first < self.origin.address);
         self.accord()
             .is_some_and(|accord| !before(accord.first_aside))
     }
 
-    /// These are written again here, under new names: whoever else holds them, or what they followed, must not do so any more.
-    pub fn take_over(&mut self, writes: &[Write]) {
+    /// Writes these again, under new names, with their own dependencies: whoever else holds them, or what they followed, must not do
+    /// so any more. Returns the new writes, to be applied and pushed in this order. `given_up` is what this replica had given up when
+    /// it was found that nobody else has them.
+    ///
+    /// # Errors
+    /// The writes, unchanged, if that may not be true any more; they are to be set aside again.
+    pub fn write_again(
+        &mut self,
+        writes: Vec<Write>,
+        given_up: &Tails,
+        wall_ms: u64,
+    ) -> Result<Vec<Write>, Vec<Write>> {
+        let has_deps = |write: &Write| {
+            let deps = write.version.deps.get(&self.domain);
+            deps.is_none_or(|deps| !self.covered.lacks_any(deps))
+        };
+        // Meanwhile somebody may have been told that one of them is lost.
+        let undecided = *given_up == self.given_up && self.is_its_turn();
+        if !undecided || !writes.iter().all(has_deps) {
+            return Err(writes);
+        }
+        self.take_over(&writes);
+        let again = |Write { key, version }: Write| {
+            let metadata = Metadata {
+                time: version.time,
+                clocks: version.deps.clone(),
+            };
+            let first = Some(version.first_stamp());
+            self.make(key, version.content.clone(), metadata, wall_ms, first)
+        };
+        Ok(writes.into_iter().map(again).collect())
+    }
+
+    fn take_over(&mut self, writes: &[Write]) {
         for write in writes {
             let deps = write.version.deps.get(&self.domain);
             let deps = deps.into_iter().flat_map(Clock::iter);
@@ -87,7 +133,6 @@ mod tests {
     use super::*;
     use crate::core::causal_buffer::BufferLimits;
     use crate::core::id::{Domain, Key, Origin};
-    use crate::core::metadata::Metadata;
     use crate::core::stamp::HlcTime;
     use crate::core::testing::{dot, origin, write};
     use crate::core::wire::{Digest, Status};
@@ -132,8 +177,9 @@ mod tests {
         one.heed(&said[1], u64::MAX);
         other.heed(&said[0], u64::MAX);
         for (state, aside) in [one, other].into_iter().zip(aside) {
-            state.end_lives(0, aside);
-            state.give_up(aside);
+            state.note_aside(aside);
+            state.end_lives(0);
+            state.give_up();
         }
     }
 
@@ -190,31 +236,44 @@ mod tests {
     #[test]
     fn of_two_that_have_versions_aside_the_first_by_address_writes_them_first() {
         let (mut one, mut two) = (member(1), member(2));
-        assert!(!one.may_reissue(), "it has heard nobody");
+        one.note_aside(true);
+        assert!(!one.may_write_again(), "it has heard nobody");
         exchange(&mut one, &mut two, [true; 2]);
-        assert!(one.may_reissue() && !two.may_reissue());
+        assert!(one.may_write_again() && !two.may_write_again());
         exchange(&mut one, &mut two, [false, true]);
-        assert!(two.may_reissue());
+        assert!(!one.may_write_again() && two.may_write_again());
     }
 
     #[test]
     fn who_lacks_a_write_of_another_one_writes_nothing_again() {
         let (mut one, mut two) = (member(1), member(2));
         exchange(&mut one, &mut two, [true, false]);
+        assert!(one.may_write_again());
         let key = Key::new("k").unwrap();
-        one.write(key, Content::Tombstone, Metadata::default(), 0);
+        two.write(key, Content::Tombstone, Metadata::default(), 0);
         exchange(&mut one, &mut two, [true, false]);
-        assert!(one.may_reissue() && !two.may_reissue());
+        assert!(!one.may_write_again());
     }
 
     #[test]
     fn what_is_written_again_is_given_up_by_its_old_name_and_so_is_what_it_followed() {
         let (mut one, mut two) = (member(1), member(2));
-        exchange(&mut one, &mut two, [false; 2]);
-        one.take_over(&[write(3, 4)]);
+        exchange(&mut one, &mut two, [true, false]);
+        let given_up = one.given_up().clone();
+        let again = one.write_again(vec![write(3, 4)], &given_up, 0).unwrap();
+        assert_eq!(again[0].dot(), dot(1, 1));
+        let (version, before) = (&again[0].version, write(3, 4).version);
+        assert!(version.stamp() > before.stamp());
+        assert_eq!(version.first_stamp(), before.stamp());
         assert!(one.given_up().covers(&dot(3, 4)));
         assert!(!one.given_up().covers(&dot(3, 5)));
         exchange(&mut one, &mut two, [false; 2]);
         assert_eq!(one.given_up(), two.given_up());
+        let stale = one.write_again(vec![write(3, 5)], &given_up, 0);
+        assert_eq!(
+            stale,
+            Err(vec![write(3, 5)]),
+            "something was given up since"
+        );
     }
 }

@@ -76,7 +76,7 @@ impl Run {
         match read.await?.outcome {
             Outcome::Found(seen) => match &seen.version.content {
                 Content::Value(value) => Some(Held::Value(value.json().to_owned())),
-                Content::Tombstone | Content::Ended { .. } => None,
+                Content::Tombstone | Content::Ended(_) => None,
             },
             Outcome::Absent(None) => Some(Held::Absent(Absence::Unnamed)),
             Outcome::Absent(Some(seen)) => {

@@ -174,7 +174,7 @@ impl Worker {
         let found = match &outcome {
             Outcome::Found(seen) => match &seen.version.content {
                 Content::Value(value) => Some(value.json().to_owned()),
-                Content::Tombstone | Content::Ended { .. } => None,
+                Content::Tombstone | Content::Ended(_) => None,
             },
             _ => None,
         };

@@ -10,7 +10,7 @@ use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{Digest, JoinAnswer, JoinRefusal, PushAnswer, PushRefusal, Status};
-use causet::core::write::{Content, Write};
+use causet::core::write::{Content, End, Write};
 use causet::messages::causality::{
     Answer, ClientReply, DeleteConfirmed, Operation, Outcome, ReadJoin, Refusal, Seen,
     TombstonesFilled,
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::peers::{cut, join_ended, request};
 use super::{RULES, Stage, ToStore, WALL_MS, refusal};
 use crate::fixtures::{
-    DOMAIN, address, clock, digest, dot, key, metadata, origin, put, reborn, write,
+    DOMAIN, address, clock, digest, dot, end_of, key, metadata, origin, put, reborn, write,
 };
 use crate::support::{answered, in_virtual_time, pass};
 
@@ -77,18 +77,9 @@ async fn one_life_is_over() -> Stage {
     stage
 }
 
-/// What the marker of node 1's first life says.
-fn end_of_1() -> Content {
-    Content::Ended {
-        address: address(1),
-        below: reborn(1).incarnation,
-        gone: true,
-    }
-}
-
 /// The marker by which node 2 ends that life, at counter 1.
 fn marker() -> Write {
-    put("-", dot(2, 1), end_of_1(), &[(1, 1)])
+    put("-", dot(2, 1), end_of(1), &[(1, 1)])
 }
 
 /// A replica that was pushed this marker.
@@ -165,7 +156,7 @@ fn the_end_of_a_life_is_made_known_by_one_marker_that_depends_on_all_its_writes(
             panic!("not one marker: {published:?}");
         };
         assert_eq!(marker.dot(), dot(9, 1));
-        assert_eq!(marker.version.content, end_of_1());
+        assert_eq!(marker.version.content, end_of(1));
         let deps = marker.version.deps.get(&DOMAIN);
         assert_eq!(deps, Some(&clock(&[(1, 1)])));
         assert_eq!(stage.applied(), [dot(1, 1)], "it is not for the store");
@@ -243,11 +234,12 @@ fn nobody_waits_for_a_forgotten_member_and_its_life_ends() {
         stage.hear(of_2, true).await;
         pass(BEAT_MS).await;
         let (address, below) = (address(1), origin(1).incarnation.next());
-        let ended = Content::Ended {
+        let ended = End {
             address,
             below,
             gone: false,
         };
+        let ended = Content::Ended(Box::new(ended));
         assert_eq!(stage.published()[0].version.content, ended);
         assert_eq!(stage.last_digest().covered.floor(&address), below);
     });

@@ -13,7 +13,7 @@ use causet::messages::view::ViewChanged;
 use super::peers::{cut, join_ended};
 use super::{Stage, ToStore, refusal};
 use crate::fixtures::{
-    address, clock, digest, dot, dots, metadata, origin, put, reborn, value, write,
+    address, clock, digest, dot, dots, end_of, metadata, origin, put, reborn, value, write,
 };
 use crate::support::{answered, in_virtual_time, pass};
 
@@ -92,12 +92,12 @@ fn kept_aside(stage: &Stage) -> Vec<Dot> {
 }
 
 /// The store's answer to the last time that it was told to look.
-fn reissue(stage: &Stage, writes: Vec<Write>, aside: usize) -> Reissue {
+fn reissue(stage: &Stage, writes: Vec<Write>, left: bool) -> Reissue {
     let settling = last_settling(stage).expect("the store was told to look");
     Reissue {
         by: settling.by,
         writes,
-        aside,
+        left,
         given_up: settling.present.given_up,
     }
 }
@@ -201,13 +201,8 @@ fn who_held_others_for_forgotten_that_are_not_is_born_again() {
 fn a_marker_that_ends_this_nodes_own_life_is_not_taken_and_leads_to_a_new_one() {
     in_virtual_time(async {
         let stage = Stage::serving().await;
-        let below = reborn(9).incarnation;
-        let ended = Content::Ended {
-            address: address(9),
-            below,
-            gone: true,
-        };
-        let answer = stage.push(vec![put("-", dot(1, 1), ended, &[])]).await;
+        let marker = put("-", dot(1, 1), end_of(9), &[]);
+        let answer = stage.push(vec![marker]).await;
         assert_eq!(answer, PushAnswer::Refused(PushRefusal::NotServing));
         assert_eq!(stage.status().await, Status::Starting);
         assert_eq!(set_aside(&stage), 1);
@@ -219,12 +214,7 @@ fn who_has_more_of_an_ended_life_than_was_agreed_on_is_born_again() {
     in_virtual_time(async {
         let stage = Stage::serving().await;
         stage.push(vec![write(1, 1, &[]), write(1, 2, &[])]).await;
-        let ended = Content::Ended {
-            address: address(1),
-            below: reborn(1).incarnation,
-            gone: true,
-        };
-        let marker = put("-", dot(2, 1), ended, &[(1, 1)]);
+        let marker = put("-", dot(2, 1), end_of(1), &[(1, 1)]);
         let answer = stage.push(vec![marker]).await;
         assert_eq!(answer, PushAnswer::Refused(PushRefusal::NotServing));
         assert_eq!(stage.status().await, Status::Starting);
@@ -285,10 +275,10 @@ fn what_was_set_aside_is_looked_at_once_all_is_caught_up_and_not_before() {
         assert_eq!(settling.by, renewed);
         assert_eq!(*settling.present.covered.clock(), clock(&[(2, 1)]));
         // As long as something is aside, once in every heartbeat; when nothing is, no more.
-        stage.actor.tell(reissue(&stage, Vec::new(), 1));
+        stage.actor.tell(reissue(&stage, Vec::new(), true));
         pass(260).await;
         assert_eq!(settlings(&stage), 2);
-        stage.actor.tell(reissue(&stage, Vec::new(), 0));
+        stage.actor.tell(reissue(&stage, Vec::new(), false));
         pass(1_000).await;
         assert_eq!(settlings(&stage), 2);
     });
@@ -302,7 +292,7 @@ fn what_nobody_else_has_is_written_again_in_its_order_under_new_names() {
             put("k", dot(9, counter), Content::Value(value("7")), deps)
         };
         let writes = vec![of_old(3, &[(2, 1)]), of_old(4, &[])];
-        stage.actor.tell(reissue(&stage, writes.clone(), 0));
+        stage.actor.tell(reissue(&stage, writes.clone(), false));
         pass(1).await;
         let anew = |counter| Dot {
             origin: renewed,
@@ -344,7 +334,9 @@ fn what_is_written_again_lets_go_who_waited_for_it() {
             told.iter().any(|m| matches!(m, ToStore::ReadKey(_)))
         };
         assert!(!reads());
-        stage.actor.tell(reissue(&stage, vec![write(9, 3, &[])], 0));
+        stage
+            .actor
+            .tell(reissue(&stage, vec![write(9, 3, &[])], false));
         pass(1).await;
         assert!(reads());
     });
@@ -355,7 +347,7 @@ fn what_depends_on_something_that_is_lacking_stays_aside() {
     in_virtual_time(async {
         let (stage, _) = caught_up(write(2, 1, &[])).await;
         let early = write(9, 3, &[(4, 1)]);
-        stage.actor.tell(reissue(&stage, vec![early], 0));
+        stage.actor.tell(reissue(&stage, vec![early], false));
         pass(1).await;
         assert_eq!(kept_aside(&stage), [dot(9, 3)]);
         assert_eq!(stage.applied(), [dot(9, 1), dot(2, 1)]);
@@ -369,8 +361,8 @@ fn what_the_store_said_to_an_earlier_life_is_not_heeded_and_nothing_is_forgotten
     in_virtual_time(async {
         let (stage, renewed) = caught_up(write(2, 1, &[])).await;
         let late = [
-            reissue(&stage, vec![write(9, 3, &[])], 0),
-            reissue(&stage, Vec::new(), 0),
+            reissue(&stage, vec![write(9, 3, &[])], false),
+            reissue(&stage, Vec::new(), false),
         ];
         let incarnation = renewed.incarnation.next();
         stage.actor.tell(OwnLifeSuperseded { incarnation });
