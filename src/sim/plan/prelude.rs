@@ -9,22 +9,32 @@ use super::{Action, Fault, Kind, Lineage, Plan, Request, Timed};
 
 /// How long a story takes; all the rest of the plan is later by as much.
 const TAKES_MS: u64 = 18_000;
+/// How long the one of the two that come back takes.
+const RETURN_TAKES_MS: u64 = 21_000;
 
-/// Tells a story in one of four plans that it fits into. Drawn from a source of its own: all the rest of a plan is what it is
-/// without it.
+/// Tells a story in one of four plans that it fits into, and the one of the two that come back in one of ten of the others. Drawn from a
+/// source of its own: all the rest of a plan is what it is without it.
 pub(super) fn add_story(plan: &mut Plan) {
     let mut rng = ChaCha8Rng::seed_from_u64(!plan.seed ^ 0x11FE);
-    if !rng.random_bool(0.25) || plan.kinds.contains(&Kind::LateStart) || plan.shape.tight {
+    let told = rng.random_bool(0.25);
+    if plan.kinds.contains(&Kind::LateStart) || plan.shape.tight {
         return;
     }
-    plan.quiet_ms += TAKES_MS;
+    if !told && (plan.shape.nodes < 4 || !rng.random_bool(0.1)) {
+        return;
+    }
+    let takes_ms = if told { TAKES_MS } else { RETURN_TAKES_MS };
+    plan.quiet_ms += takes_ms;
     let faults = plan.faults.iter_mut().map(|fault| &mut fault.at_ms);
     let requests = plan.operations.iter_mut().map(|request| &mut request.at_ms);
     let times = faults.chain(requests);
-    times.for_each(|at_ms| *at_ms += TAKES_MS);
+    times.for_each(|at_ms| *at_ms += takes_ms);
     let mut nodes: Vec<usize> = (0..usize::from(plan.shape.nodes)).collect();
     nodes.shuffle(&mut rng);
     let mut story = Story { plan, rng };
+    if !told {
+        return story.add_two_that_come_back([nodes[0], nodes[1]], [nodes[2], nodes[3]]);
+    }
     match story.rng.random_range(0..3) {
         0 => story.add_unheard_of_life(nodes[0], nodes[1], nodes[2]),
         1 => story.add_late_write(nodes[0], nodes[1], nodes[2]),
@@ -87,11 +97,25 @@ impl Story<'_> {
         self.fault(written_ms + 1_000, Fault::Heal);
         self.fault(written_ms + 1_000, self.apart(keeper));
         self.fault(written_ms + 1_100, Fault::Start(maker));
-        self.request(written_ms + 4_500, asked, Action::Get);
-        if let Some(last) = self.plan.operations.last_mut() {
-            last.what.lineage = Lineage::Own;
-        }
+        self.request_of(0, Lineage::Own, written_ms + 4_500, asked, Action::Get);
         self.fault(written_ms + 5_000, Fault::Heal);
+    }
+
+    /// Two have the same write, which nobody else has, and are forgotten. One comes back, and a client overwrites what it reads there; the
+    /// other one comes back later, to a member that knows nothing of that.
+    fn add_two_that_come_back(&mut self, forgotten: [usize; 2], kept: [usize; 2]) {
+        let ([first, second], [asked, lonely]) = (forgotten, kept);
+        let back_ms = 13_000 + self.rng.random_range(0..500);
+        self.fault(2_000, self.apart_both(first, second));
+        self.request(2_500, first, Action::Put);
+        self.fault(4_000, Fault::Forget(asked, first));
+        self.fault(4_100, Fault::Forget(asked, second));
+        self.fault(7_500, self.groups(&[second], &[lonely]));
+        self.request_of(1, Lineage::Fresh, 12_000, first, Action::Get);
+        self.request_of(1, Lineage::Own, 12_500, first, Action::Put);
+        self.fault(back_ms, Fault::Heal);
+        self.fault(back_ms, self.apart_both(second, lonely));
+        self.fault(back_ms + 6_500, Fault::Heal);
     }
 
     fn apart(&self, node: usize) -> Fault {
@@ -99,7 +123,16 @@ impl Story<'_> {
     }
 
     fn apart_both(&self, one: usize, other: usize) -> Fault {
-        let group_of = |node| u8::from([one, other].contains(&usize::from(node)));
+        self.groups(&[one, other], &[])
+    }
+
+    /// These, those, and the rest.
+    fn groups(&self, these: &[usize], those: &[usize]) -> Fault {
+        let group_of = |node| match usize::from(node) {
+            node if these.contains(&node) => 1,
+            node if those.contains(&node) => 2,
+            _ => 0,
+        };
         Fault::Split((0..self.plan.shape.nodes).map(group_of).collect())
     }
 
@@ -107,14 +140,25 @@ impl Story<'_> {
         self.plan.faults.push(Timed { at_ms, what });
     }
 
-    /// All of one key, by a client that has seen nothing.
+    /// By a client that has seen nothing. All requests are of one key.
     fn request(&mut self, at_ms: u64, node: usize, action: Action) {
+        self.request_of(0, Lineage::Fresh, at_ms, node, action);
+    }
+
+    fn request_of(
+        &mut self,
+        client: usize,
+        lineage: Lineage,
+        at_ms: u64,
+        node: usize,
+        action: Action,
+    ) {
         let what = Request {
-            client: 0,
+            client,
             node,
             key: 0,
             action,
-            lineage: Lineage::Fresh,
+            lineage,
             wait_s: None,
             elsewhere_ms: None,
         };
