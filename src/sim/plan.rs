@@ -252,7 +252,8 @@ impl Plan {
     /// Whether members are forgotten in it.
     pub fn forgets(&self) -> bool {
         let kinds = [Kind::Forget, Kind::LongAbsence, Kind::TombstonesMax];
-        kinds.iter().any(|kind| self.kinds.contains(kind))
+        let asked = |fault: &Timed<Fault>| matches!(fault.what, Fault::Forget(..));
+        kinds.iter().any(|kind| self.kinds.contains(kind)) || self.faults.iter().any(asked)
     }
 
     /// Whether a node may restart with its clock set back behind an earlier life of its own: what it writes then counts for

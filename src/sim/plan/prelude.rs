@@ -110,11 +110,14 @@ impl Story<'_> {
         self.request(2_500, first, Action::Put);
         self.fault(4_000, Fault::Forget(asked, first));
         self.fault(4_100, Fault::Forget(asked, second));
+        self.fault(7_500, Fault::Heal);
         self.fault(7_500, self.groups(&[second], &[lonely]));
+        self.fault(7_600, Fault::Add(asked, first));
         self.request_of(1, Lineage::Fresh, 12_000, first, Action::Get);
         self.request_of(1, Lineage::Own, 12_500, first, Action::Put);
         self.fault(back_ms, Fault::Heal);
         self.fault(back_ms, self.apart_both(second, lonely));
+        self.fault(back_ms + 100, Fault::Add(lonely, second));
         self.fault(back_ms + 6_500, Fault::Heal);
     }
 
