@@ -530,6 +530,25 @@ fn tombstones_stay_while_this_replica_lacks_writes_of_a_life_that_goes_on() {
 }
 
 #[test]
+fn who_has_not_caught_up_does_not_say_that_it_has_what_others_have_written() {
+    in_virtual_time(async {
+        for (written, says) in [(1, false), (0, true)] {
+            let stage = Stage::with(RULES);
+            stage.actor.tell(members(&lives(), &[]));
+            for from in [reborn(1), origin(2)] {
+                let mut covered = Clock::new();
+                covered.raise(from, written);
+                stage.hear(report(from, covered), true).await;
+            }
+            pass(MARGIN_MS + 2 * BEAT_MS).await;
+            assert_eq!(stage.status().await, Status::Starting);
+            let frontier = stage.last_digest().frontier;
+            assert_eq!(frontier > HlcTime::ZERO, says, "{written} written each");
+        }
+    });
+}
+
+#[test]
 fn a_push_from_before_what_was_collected_is_refused_whole() {
     in_virtual_time(async {
         let stage = has_collected().await;
