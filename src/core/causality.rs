@@ -8,8 +8,9 @@
 //!
 //! The rules are those of causally consistent stores with explicit dependencies (Lloyd et al.,
 //! COPS, 2011; Bailis et al., "Bolt-on Causal Consistency", 2013). How lives end, and what may be dropped when, is in
-//! `causality/ends.rs`. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
+//! `causality/ends.rs`; whose pushes and joins are taken in `causality/admission.rs`; who is told of losses in `causality/tails.rs`. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
+mod admission;
 mod ends;
 mod tails;
 
@@ -32,7 +33,8 @@ use super::tail::Tails;
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 
-pub use self::ends::{EndRules, Unusable};
+pub use self::admission::{Untaken, Unusable};
+pub use self::ends::EndRules;
 
 /// Coverage, hybrid time and causal buffer of one replica in one domain, and what it knows of the lives in it.
 #[derive(Debug)]
@@ -82,20 +84,6 @@ pub struct Delivery {
     pub duplicates: usize,
     /// How many were dropped because the buffer is full; only a join brings them back.
     pub dropped: usize,
-}
-
-/// Why nothing of a batch was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Untaken {
-    /// A later life of the sender is known, or the one it lives is forgotten.
-    Superseded(Incarnation),
-    /// Tombstones that could outrank one of its writes are gone already.
-    Late,
-    /// One of its writes follows more of an ended life than was agreed on: the sender took no part in that.
-    Unagreed,
-    /// It says that lives are over of which this replica has more than was agreed on, or that its own life is: the others have agreed
-    /// without it, and it must be born again.
-    LeftOut,
 }
 
 impl CausalState {
@@ -247,18 +235,7 @@ impl CausalState {
     /// [`Untaken`] says why nothing was taken.
     pub fn deliver(&mut self, batch: Batch) -> Result<Delivery, Untaken> {
         self.learn_life(batch.from);
-        if let Some(life) = self.lives.successor(&batch.from) {
-            return Err(Untaken::Superseded(life));
-        }
-        if batch.writes.iter().any(|write| self.is_late(write)) {
-            return Err(Untaken::Late);
-        }
-        if batch.writes.iter().any(|write| self.is_unagreed(write)) {
-            return Err(Untaken::Unagreed);
-        }
-        if batch.writes.iter().any(|write| self.is_left_out(write)) {
-            return Err(Untaken::LeftOut);
-        }
+        self.check_batch(&batch)?;
         let mut delivery = Delivery::default();
         for write in batch.writes {
             self.deliver_one(write, &mut delivery);

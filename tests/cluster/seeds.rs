@@ -65,6 +65,10 @@ const FAILED_ONCE_WITH_ENDS: &[(u64, &str)] = &[
         904_501,
         "a node was held to have been born again when that was seen, not when it was (the simulator was wrong)",
     ),
+    (
+        5_000_592,
+        "an older version, written again first, took the place of a newer one that was set aside elsewhere",
+    ),
 ];
 
 /// In this one a member is forgotten for room, which is rare.

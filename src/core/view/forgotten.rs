@@ -137,26 +137,8 @@ impl Forgotten {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{address, life};
+    use super::super::tests::{address, life, mark, origin};
     use super::*;
-
-    fn origin(number: u8, ms: u64) -> Origin {
-        Origin {
-            address: address(number),
-            incarnation: life(ms),
-        }
-    }
-
-    /// `maker` forgets `whom`, both in life 1,000, with so many up at that time.
-    fn mark(maker: u8, whom: u8, up: u16, ms: u64) -> ForgetMark {
-        ForgetMark {
-            address: address(whom),
-            incarnation: life(1_000),
-            time: HlcTime { ms, count: 0 },
-            maker: origin(maker, 1_000),
-            up,
-        }
-    }
 
     fn forgotten(marks: &[ForgetMark]) -> Vec<Address> {
         let mut all = ForgetMarks::default();

@@ -23,6 +23,24 @@ pub(super) fn life(ms: u64) -> Incarnation {
     Incarnation::starting(ms, 0)
 }
 
+pub(super) fn origin(number: u8, ms: u64) -> Origin {
+    Origin {
+        address: address(number),
+        incarnation: life(ms),
+    }
+}
+
+/// `maker` forgets node `whom`, both in life 1,000, with so many up at that time.
+pub(super) fn mark(maker: u8, whom: u8, up: u16, ms: u64) -> ForgetMark {
+    ForgetMark {
+        address: address(whom),
+        incarnation: life(1_000),
+        time: HlcTime { ms, count: 0 },
+        maker: origin(maker, 1_000),
+        up,
+    }
+}
+
 /// A heartbeat of this node in this life that knows nothing else.
 pub(super) fn heard(number: u8, ms: u64) -> Heard {
     Heard {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::samples::{family, samples};
 use super::super::watch;
 use super::{ASIDE, Run};
-use crate::checker::{Action, OperationId};
+use crate::checker::OperationId;
 use crate::core::id::{Dot, Origin};
-use crate::core::write::Content;
+use crate::core::write::Write;
 
 /// The first session in which nodes are asked for all that they have at their crash; the watch's own never get so far.
 const CRASHES: u64 = 1 << 41;
@@ -37,12 +37,8 @@ impl Run {
         let now_ms = self.now_ms();
         let mut lost: BTreeSet<Dot> = known.filter(only_here).collect();
         let had = |dot: &Dot| others.iter().any(|other| other.has(dot));
-        lost.extend(
-            self.written_again(node, &lost)
-                .await
-                .into_iter()
-                .filter(|dot| !had(dot)),
-        );
+        let names = self.names_of(node, &lost).await;
+        lost.extend(names.into_iter().filter(|dot| !had(dot)));
         for dot in lost {
             self.lost.insert(dot, now_ms);
         }
@@ -50,8 +46,9 @@ impl Run {
             .insert(mine.origin, mine.covered.get(&mine.origin));
     }
 
-    /// The names under which clients know what this node holds under the `lost` ones: a node that was born again has written it again.
-    async fn written_again(&mut self, node: usize, lost: &BTreeSet<Dot>) -> Vec<Dot> {
+    /// Of the keys whose winners are `lost`, all writes that clients know, if a node was born again: it has written one of them again,
+    /// under another name, and that has outranked the others.
+    async fn names_of(&mut self, node: usize, lost: &BTreeSet<Dot>) -> Vec<Dot> {
         if !self.was_reborn() {
             return Vec::new();
         }
@@ -61,22 +58,14 @@ impl Run {
         let Some(cut) = watch::cut(&self.network, address, session).await else {
             return Vec::new();
         };
-        let mut winners = cut.writes.into_iter().filter(|w| lost.contains(&w.dot()));
-        let lost: BTreeMap<String, Content> = winners
-            .by_ref()
-            .map(|w| (w.key.as_str().to_owned(), w.version.content.clone()))
-            .collect();
+        let is_lost = |w: &&Write| lost.contains(&w.dot());
+        let winners = cut.writes.iter().filter(is_lost);
+        let keys: BTreeSet<&str> = winners.map(|w| w.key.as_str()).collect();
         let clients = self.clients.borrow();
         let operations = clients.operations();
         let is_it = |id: &OperationId| {
             let operation = operations.iter().find(|operation| operation.id == *id);
-            operation.is_some_and(
-                |operation| match (&operation.action, lost.get(&operation.key)) {
-                    (Action::Put { value }, Some(Content::Value(held))) => held.json() == value,
-                    (Action::Delete, Some(Content::Tombstone)) => true,
-                    _ => false,
-                },
-            )
+            operation.is_some_and(|operation| keys.contains(operation.key.as_str()))
         };
         let names = clients.acknowledged().filter(|(id, _)| is_it(id));
         names.map(|(_, dot)| dot).collect()

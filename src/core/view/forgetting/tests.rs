@@ -5,7 +5,6 @@ mod own_accord;
 use super::super::tests::*;
 use super::super::*;
 use super::TURN_MS;
-use crate::core::stamp::HlcTime;
 
 const FORGET_AFTER_MS: u64 = 60_000;
 
@@ -16,24 +15,6 @@ fn forgetful(size: u8) -> Membership {
         ..PARAMETERS
     };
     node_with(parameters, size)
-}
-
-fn origin(number: u8, ms: u64) -> Origin {
-    Origin {
-        address: address(number),
-        incarnation: life(ms),
-    }
-}
-
-/// `maker` forgets node `whom`, both in life 1,000.
-fn mark(maker: u8, whom: u8, up: u16, ms: u64) -> ForgetMark {
-    ForgetMark {
-        address: address(whom),
-        incarnation: life(1_000),
-        time: HlcTime { ms, count: 0 },
-        maker: origin(maker, 1_000),
-        up,
-    }
 }
 
 fn hear_marks(node: &mut Membership, marks: &[ForgetMark], now: Millis) -> Vec<Effect> {
