@@ -126,6 +126,7 @@ impl Node {
                     members,
                     incarnations,
                     forgotten,
+                    voids: _,
                 } => {
                     check_view(view, *removed);
                     assert!(members.contains(&address(0)) && members.len() <= MEMBERS_MAX);

@@ -62,6 +62,7 @@ struct Replica {
     state: CausalState,
     store: Store,
     aside: Aside,
+    forgotten: Vec<(Address, Incarnation)>,
     sessions: JoinSessions,
     staging: Staging,
     link: Link,
@@ -85,6 +86,7 @@ impl Replica {
             state: CausalState::new(origin, DOMAIN, BUFFER),
             store: Store::new(),
             aside: Aside::new(),
+            forgotten: Vec::new(),
             sessions: JoinSessions::new(JoinLimits {
                 page_bytes: 512,
                 sessions: SESSIONS,
@@ -242,7 +244,7 @@ impl Replica {
         self.link.answered(self.now, digest.from.incarnation);
         let may_join = self.link.may_join(self.now);
         assert!(!may_join || self.link.standing(self.now) != Standing::Broken);
-        let heeded = self.state.heed(&digest, WALL_MS + self.now);
+        let heeded = self.state.heed(&digest);
         self.mind_own_life();
         if !heeded {
             return;
@@ -260,7 +262,12 @@ impl Replica {
         let forgotten = forgotten.filter(|(_, life)| received(life).is_some());
         let forgotten: BTreeMap<Address, Incarnation> = forgotten.collect();
         let forgotten: Vec<_> = forgotten.into_iter().collect();
-        if self.state.set_members(&members, &forgotten) {
+        self.state.set_members(&members, &forgotten);
+        let lives = self.state.lives();
+        let void = |(address, life): &(Address, Incarnation)| lives.forgotten(address) < *life;
+        let undone = self.forgotten.iter().any(void);
+        self.forgotten = forgotten;
+        if undone {
             self.be_reborn();
         }
     }
@@ -275,7 +282,7 @@ impl Replica {
             assert_understood(&marker);
         }
         self.state.give_up();
-        let frontier = self.state.frontier(self.now, &ENDS);
+        let frontier = self.state.frontier(self.now, wall_ms, &ENDS);
         let _ = self.state.collect(frontier, &ENDS);
         self.store.collect(self.state.collected());
         self.state.expire_ended(&ENDS);
@@ -285,10 +292,7 @@ impl Replica {
         }
         let present = self.state.present();
         let settled = self.aside.settle(&present, &self.store);
-        self.state.note_aside(!self.aside.is_empty());
-        let issued = self
-            .state
-            .write_again(settled.reissue, &present.given_up, wall_ms);
+        let issued = (self.state).write_again(settled, &present.given_up, wall_ms);
         for write in issued.expect("nothing has happened since") {
             self.apply_own(write);
         }
@@ -385,7 +389,7 @@ impl Replica {
             admits: true,
             bootstrapped: true,
             frontier: self.state.time(),
-            aside: !self.aside.is_empty(),
+            aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
         }
     }

@@ -10,7 +10,7 @@ use causet::core::id::{Dot, Origin};
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::swim::Identity;
-use causet::core::tail::Tails;
+use causet::core::tail::GivenUp;
 use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
     Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,
@@ -127,16 +127,20 @@ pub struct AnyDigest {
     roster: Vec<AnyEntry>,
     status: u8,
     flags: [bool; 4],
-    given_up: Vec<(AnyOrigin, u64)>,
+    given_up: Vec<(AnyOrigin, Number, bool)>,
 }
 
-fn any_tails(dots: Vec<(AnyOrigin, u64)>) -> Tails {
-    let mut tails = Tails::new();
-    for (origin, counter) in dots {
-        let origin: Origin = origin.into();
-        tails.raise(origin.address, Dot { origin, counter }.into());
+fn any_given_up(some: Vec<(AnyOrigin, Number, bool)>) -> GivenUp {
+    let mut given_up = GivenUp::new();
+    for (origin, counter, lost) in some {
+        let tails = if lost {
+            &mut given_up.lost
+        } else {
+            &mut given_up.taken_over
+        };
+        tails.raise(origin.into(), counter.counter());
     }
-    tails
+    given_up
 }
 
 impl From<AnyDigest> for Digest {
@@ -158,7 +162,7 @@ impl From<AnyDigest> for Digest {
             admits: digest.flags[1],
             bootstrapped: digest.flags[2],
             aside: digest.flags[3],
-            given_up: any_tails(digest.given_up),
+            given_up: any_given_up(digest.given_up),
         }
     }
 }

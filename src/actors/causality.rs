@@ -126,6 +126,8 @@ pub struct Causality {
     settling: bool,
     /// Up to which stamp the store was told to collect.
     collected: HlcTime,
+    /// How often lives that were forgotten had turned out not to be.
+    voids: u64,
     /// Who was said to hold tombstones back.
     holder: Option<Holder>,
     /// Whether there are as many tombstones as are kept for members that are down.
@@ -153,6 +155,7 @@ impl Causality {
             store_full: false,
             settling: false,
             collected: HlcTime::ZERO,
+            voids: 0,
             holder: None,
             tombstones_full: false,
             crowded_since: None,
@@ -263,7 +266,10 @@ impl Handler<Mail<ViewChanged>> for Causality {
             self.refuse_parked();
         }
         self.repair.keep_members(&changed.members);
-        if self.state.set_members(&changed.members, &changed.forgotten) {
+        self.state.set_members(&changed.members, &changed.forgotten);
+        if changed.voids > self.voids {
+            // What was done without them must be undone.
+            self.voids = changed.voids;
             self.be_reborn("members were forgotten that others have not forgotten");
         }
         for (address, incarnation) in changed.incarnations {

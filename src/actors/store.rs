@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
-use crate::core::aside::Aside;
+use crate::core::aside::{Aside, Settled};
 use crate::core::id::{Domain, Key};
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
@@ -241,7 +241,8 @@ impl Handler<Mail<KeepAside>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<KeepAside>, _: &mut Context<Self>) {
-        self.aside.put(mail.open().writes);
+        let Settled { reissue, lost } = mail.open().settled;
+        self.aside.put(reissue.into_iter().chain(lost));
         self.gauge_aside();
     }
 }
@@ -252,21 +253,10 @@ impl Handler<Mail<SettleAside>> for Store {
     fn handle(&mut self, mail: Mail<SettleAside>, _: &mut Context<Self>) {
         let SettleAside { by, present } = mail.open();
         let settled = self.aside.settle(&present, &self.winners);
-        for write in &settled.lost {
-            let (key, dot) = (write.key.as_str(), write.dot());
-            log::warn!(
-                "{dot} of key {key:?} is given up: others may have gone on without it, or it was deleted since"
-            );
-        }
-        self.parts
-            .metrics
-            .writes_lost
-            .inc_by(settled.lost.len() as u64);
         self.gauge_aside();
         self.parts.reissue.tell(Reissue {
             by,
-            writes: settled.reissue,
-            left: !self.aside.is_empty(),
+            settled,
             given_up: present.given_up,
         });
     }

@@ -129,12 +129,14 @@ impl View {
                     members,
                     incarnations,
                     forgotten,
+                    voids,
                 } => self.to_causality.tell(ViewChanged {
                     view,
                     removed,
                     members,
                     incarnations,
                     forgotten,
+                    voids,
                 }),
             }
         }

@@ -10,7 +10,7 @@ use super::coverage::Coverage;
 use super::id::{Address, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::tail::Tails;
+use super::tail::GivenUp;
 use super::wire::Digest;
 
 /// The last digests of the other members.
@@ -106,7 +106,7 @@ impl Reports {
         &self,
         own: Address,
         roster: &[RosterEntry],
-        given_up: &Tails,
+        given_up: &GivenUp,
         covered: &Coverage,
     ) -> Option<Accord> {
         let reports = self.comparable(own, roster).ok()?;
@@ -234,7 +234,7 @@ mod tests {
             bootstrapped: true,
             frontier: at(frontier),
             aside: false,
-            given_up: Tails::new(),
+            given_up: GivenUp::new(),
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::coverage::Coverage;
 use super::ended::Ended;
-use super::id::{Domain, Key};
+use super::id::{Domain, Dot, Key};
 use super::stamp::HlcTime;
 use super::store::Store;
-use super::tail::Tails;
+use super::tail::{GivenUp, Tails};
 use super::write::{Version, Write};
 
 /// Versions set aside, the winner of each key.
@@ -26,8 +27,8 @@ pub struct Present {
     pub ended: Ended,
     /// Up to where tombstones are gone.
     pub collected: HlcTime,
-    /// What others may go on without.
-    pub given_up: Tails,
+    /// What was decided about elsewhere.
+    pub given_up: GivenUp,
 }
 
 /// What has become of versions set aside; they are not aside any more.
@@ -35,13 +36,13 @@ pub struct Present {
 pub struct Settled {
     /// To be issued again, as new writes, in this order.
     pub reissue: Vec<Write>,
-    /// These were given up: others have gone on without them, or nobody can tell them from what was deleted since.
+    /// Nobody has these any more: others may have gone on without them, or without what they depend on; or they cannot be told from
+    /// what was deleted since.
     pub lost: Vec<Write>,
 }
 
 #[derive(PartialEq, Eq)]
 enum Fate {
-    Keep,
     Drop,
     Lose,
     Reissue,
@@ -55,9 +56,10 @@ impl Aside {
 
     /// Sets these aside; of two versions of a key the one that clients wrote later.
     pub fn put(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let rank = |version: &Version| (version.first_stamp(), version.stamp());
         for Write { key, version } in writes {
             let known = self.0.get(&key);
-            if known.is_none_or(|known| known.first_stamp() < version.first_stamp()) {
+            if known.is_none_or(|known| rank(known) < rank(&version)) {
                 self.0.insert(key, version);
             }
         }
@@ -73,62 +75,71 @@ impl Aside {
         self.0.is_empty()
     }
 
-    /// Drops what is not needed, and decides about the rest once all of it can be decided about: what is written again is given
-    /// up by its old names, up to the last of them.
+    /// Decides about all of it, in the order in which clients wrote it. To be called when all that the earlier lives had covered is
+    /// either covered or of a life that has ended.
     pub fn settle(&mut self, now: &Present, winners: &Store) -> Settled {
-        let mut settled = Settled::default();
-        let winner = |key: &Key| winners.get(key).map(Arc::as_ref);
-        let fate = |key: &Key, version: &Version| now.fate(version, winner(key));
-        self.0
-            .retain(|key, version| fate(key, version) != Fate::Drop);
-        if self
-            .0
-            .iter()
-            .any(|(key, version)| fate(key, version) == Fate::Keep)
-        {
-            return settled;
-        }
-        for (key, version) in std::mem::take(&mut self.0) {
-            let write = Write { key, version };
-            match fate(&write.key, &write.version) {
+        let versions = std::mem::take(&mut self.0).into_iter();
+        let mut writes: Vec<Write> = versions
+            .map(|(key, version)| Write { key, version })
+            .collect();
+        writes.sort_by_key(|write| write.version.first_stamp());
+        let (mut settled, mut lost) = (Settled::default(), now.given_up.lost.clone());
+        for write in writes {
+            let winner = winners.get(&write.key).map(Arc::as_ref);
+            match now.fate(&write.version, winner, &lost) {
+                Fate::Drop => {}
                 Fate::Reissue => settled.reissue.push(write),
-                _ => settled.lost.push(write),
+                Fate::Lose => {
+                    let Dot { origin, counter } = write.dot();
+                    lost.raise(origin, counter);
+                    settled.lost.push(write);
+                }
             }
         }
-        settled
-            .reissue
-            .sort_by_key(|write| write.version.first_stamp());
         settled
     }
 }
 
 impl Present {
-    fn fate(&self, version: &Version, winner: Option<&Version>) -> Fate {
+    fn fate(&self, version: &Version, winner: Option<&Version>, lost: &Tails) -> Fate {
         let dot = version.dot;
         let agreed = self.ended.counter(&dot.origin);
         let replicated = self.covered.clock().covers(&dot) || agreed >= Some(dot.counter);
         // One that was itself written again, under a new stamp, is as old as it was at first.
         let superseded = winner.is_some_and(|winner| winner.first_stamp() >= version.first_stamp());
-        let deps = version.deps.get(&self.domain);
-        let early = deps.is_some_and(|deps| self.covered.lacks_any(deps));
+        let ambiguous = agreed.is_none() && version.time <= self.collected;
         if replicated || superseded {
             Fate::Drop
-        } else if !self.covered.has_ended(&dot.origin) || early {
-            // It may come by itself, or what it depends on may.
-            Fate::Keep
-        } else if self.given_up.covers(&dot) || agreed.is_none() && version.time <= self.collected {
+        } else if lost.covers(&dot) || ambiguous {
+            Fate::Lose
+        } else if self.given_up.taken_over.covers(&dot) {
+            Fate::Drop
+        } else if self.follows(version, lost) {
             Fate::Lose
         } else {
             Fate::Reissue
         }
+    }
+
+    /// Whether the version may depend on something that is lost: nobody is ever shown an effect without its cause.
+    fn follows(&self, version: &Version, lost: &Tails) -> bool {
+        let deps = version.deps.get(&self.domain);
+        deps.into_iter()
+            .flat_map(Clock::iter)
+            .any(|(origin, counter)| {
+                let agreed = self.ended.counter(&origin).unwrap_or(0);
+                let beyond = Dot {
+                    origin,
+                    counter: agreed + 1,
+                };
+                self.covered.has_ended(&origin) && counter > agreed && lost.covers(&beyond)
+            })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::clock::Clock;
-    use crate::core::id::Dot;
     use crate::core::stamp::Stamp;
     use crate::core::testing::{dot, origin, write, write_after};
 
@@ -150,46 +161,69 @@ mod tests {
             covered,
             ended,
             collected,
-            given_up: Tails::new(),
+            given_up: GivenUp::new(),
         }
     }
 
-    /// Dots issued again, given up, and how many were kept.
-    fn settle(writes: Vec<Write>, now: &Present) -> (Vec<Dot>, Vec<Dot>, usize) {
+    /// Dots issued again, and given up.
+    fn settle(writes: Vec<Write>, now: &Present) -> (Vec<Dot>, Vec<Dot>) {
         let mut aside = Aside::new();
         aside.put(writes);
         let settled = aside.settle(now, &Store::new());
         let dots = |writes: Vec<Write>| writes.iter().map(Write::dot).collect();
-        (dots(settled.reissue), dots(settled.lost), aside.len())
+        assert!(aside.is_empty());
+        (dots(settled.reissue), dots(settled.lost))
     }
 
     #[test]
     fn what_all_agreed_on_is_dropped_and_what_goes_beyond_is_issued_again_in_the_order_of_stamps() {
         let writes = vec![write(1, 5), write(1, 3), write(1, 4)];
-        let (reissued, lost, kept) = settle(writes, &present(99));
-        assert_eq!(
-            (reissued, lost, kept),
-            (vec![dot(1, 4), dot(1, 5)], vec![], 0)
-        );
+        let (reissued, lost) = settle(writes, &present(99));
+        assert_eq!((reissued, lost), (vec![dot(1, 4), dot(1, 5)], vec![]));
     }
 
     #[test]
     fn what_cannot_be_told_from_a_deleted_value_is_given_up() {
         assert_eq!(
             settle(vec![write(2, 4)], &present(5)),
-            (vec![], vec![dot(2, 4)], 0)
+            (vec![], vec![dot(2, 4)])
         );
         assert_eq!(
             settle(vec![write(2, 4)], &present(4)),
-            (vec![dot(2, 4)], vec![], 0)
+            (vec![dot(2, 4)], vec![])
         );
     }
 
     #[test]
-    fn what_may_come_by_itself_is_waited_for() {
-        assert_eq!(settle(vec![write(3, 2)], &present(0)), (vec![], vec![], 1));
-        let early = write_after(2, 4, &[dot(3, 9)]);
-        assert_eq!(settle(vec![early], &present(0)), (vec![], vec![], 1));
+    fn what_follows_something_that_is_lost_is_lost_with_it() {
+        let mut now = present(0);
+        now.given_up.lost.raise(origin(2), 4);
+        let follows = write_after(2, 6, &[dot(2, 4)]);
+        let indirectly = write_after(1, 7, &[dot(2, 6)]);
+        let apart = write_after(1, 8, &[dot(1, 3)]);
+        let (reissued, lost) = settle(vec![write(2, 4), follows, indirectly, apart], &now);
+        assert_eq!(reissued, vec![dot(1, 8)]);
+        assert_eq!(lost, vec![dot(2, 4), dot(2, 6), dot(1, 7)]);
+    }
+
+    #[test]
+    fn what_follows_something_that_was_taken_over_is_issued_again() {
+        let mut now = present(0);
+        now.given_up.taken_over.raise(origin(2), 4);
+        let writes = vec![write(2, 4), write_after(2, 6, &[dot(2, 4)])];
+        assert_eq!(settle(writes, &now), (vec![dot(2, 6)], vec![]));
+    }
+
+    #[test]
+    fn of_two_copies_the_one_that_was_written_again_stays_aside() {
+        let (old, mut again) = (write(2, 5), put_at(9, None));
+        Arc::make_mut(&mut again.version).first = Some(Box::new(old.version.stamp()));
+        for both in [[&old, &again], [&again, &old]] {
+            let mut aside = Aside::new();
+            aside.put(both.map(Write::clone));
+            let kept: Vec<Dot> = aside.0.values().map(|version| version.dot).collect();
+            assert_eq!(kept, [again.dot()]);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::metadata::Metadata;
 use super::roster::Lives;
 use super::sharing::Sharing;
 use super::stamp::{HlcTime, Stamp};
-use super::tail::Tails;
+use super::tail::{GivenUp, Tails};
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 
@@ -53,11 +53,11 @@ pub struct CausalState {
     /// Of `covered` and `ended`, for answers.
     settlement: Arc<Settlement>,
     /// What this replica will not write again, and nobody else who has heard of it.
-    given_up: Tails,
+    given_up: GivenUp,
     /// What clients have asked about, to be given up.
     wishes: Tails,
-    /// Whether this replica has versions set aside.
-    has_aside: bool,
+    /// What earlier lives of this replica had covered, as long as their winners are set aside.
+    aside: Option<Clock>,
     /// Tombstones up to here are gone.
     collected: Option<Collected>,
     /// What this replica says of its frontier.
@@ -106,9 +106,9 @@ impl CausalState {
                 &Coverage::new(),
                 &Ended::new(),
             )),
-            given_up: Tails::new(),
+            given_up: GivenUp::new(),
             wishes: Tails::new(),
-            has_aside: false,
+            aside: None,
             collected: None,
             frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,

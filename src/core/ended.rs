@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::coverage::Coverage;
 use super::id::{Address, Domain, Dot, Origin};
 use super::metadata::Metadata;
-use super::tail::Tails;
+use super::tail::GivenUp;
 
 /// The last counter that all members agreed on for a life that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Ended {
     /// By address: the latest marker.
     markers: BTreeMap<Address, Dot>,
     /// What all have given up.
-    given_up: Tails,
+    given_up: GivenUp,
 }
 
 /// How much is remembered, and for how long.
@@ -81,8 +81,8 @@ impl Ended {
     }
 
     /// All members have given these up.
-    pub fn give_up(&mut self, tails: &Tails) {
-        self.given_up.merge(tails);
+    pub fn give_up(&mut self, given_up: &GivenUp) {
+        self.given_up.merge(given_up);
     }
 
     /// Whether a write of an ended life was not agreed on, and somebody may still write it again.

@@ -169,7 +169,7 @@ mod tests {
             bootstrapped: true,
             frontier: HlcTime::ZERO,
             aside: false,
-            given_up: crate::core::tail::Tails::new(),
+            given_up: crate::core::tail::GivenUp::new(),
         }
     }
 

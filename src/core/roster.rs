@@ -93,8 +93,7 @@ impl Lives {
             self.members.iter().chain(self.forgotten.keys()).collect();
         let entry = |address: &Address| {
             let (life, mark) = (self.latest(address), self.forgotten.get(address));
-            // One that was never met is no member if it is forgotten, and there is nothing of it to wait for.
-            let forgotten = mark.filter(|mark| life <= **mark && **mark > Incarnation::UNKNOWN);
+            let forgotten = mark.filter(|mark| life <= **mark);
             RosterEntry {
                 address: *address,
                 life: forgotten.copied().unwrap_or(life),

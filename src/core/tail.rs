@@ -1,43 +1,81 @@
-//! The writes of ended lives that were never agreed on: given up, so that whoever is told that they are lost can rely on it.
+//! The writes of ended lives that were never agreed on, as far as somebody has decided about them.
 //!
-//! A replica that was forgotten or outlived may still hold such writes and write them again when it is back. A client that depends on one
-//! and is told that it is lost goes on without it; what it writes then must not be overturned by the old value. So the two exclude each
-//! other: a *tail* is given up by all members before anybody is told, and what is given up nobody writes again (ADR 11).
+//! A replica that was forgotten or outlived may still hold such writes and write them again when it is back. Each is decided about once: it is
+//! *lost*, or one of those who hold it has *taken it over*. A client that depends on one and is told that it is lost goes on without
+//! it; what it writes then must not be overturned by the old value. And of two who hold one only the first may write it again, since
+//! what it wrote may have been overwritten by then. So what is decided about is given up by all others, for ever (ADR 11).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Address, Dot, Incarnation};
+use super::clock::Clock;
+use super::id::{Address, Dot, Incarnation, Origin};
 
-/// Of one address: its writes up to this one, as far as they were not agreed on when their lives ended.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-pub struct Tail {
+/// Writes of one address: of each of its last lives those up to a counter, of the earlier ones all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "(Incarnation, BTreeMap<Incarnation, u64>)")]
+struct Tail {
     /// All of the lives below this one.
-    pub life: Incarnation,
-    /// And of this one up to this counter.
-    pub counter: u64,
+    below: Incarnation,
+    lives: BTreeMap<Incarnation, u64>,
 }
 
-impl From<Dot> for Tail {
-    fn from(dot: Dot) -> Self {
-        Self {
-            life: dot.origin.incarnation,
-            counter: dot.counter,
+/// A tail that nobody has made; what it came with changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a tail has lives below its bound, or counters that are not from 1 to {}",
+    Clock::COUNTER_MAX
+)]
+pub struct NoTail;
+
+impl TryFrom<(Incarnation, BTreeMap<Incarnation, u64>)> for Tail {
+    type Error = NoTail;
+
+    fn try_from(parts: (Incarnation, BTreeMap<Incarnation, u64>)) -> Result<Self, NoTail> {
+        let (below, lives) = parts;
+        let possible = |(life, counter): (&Incarnation, &u64)| {
+            *life >= below && (1..=Clock::COUNTER_MAX).contains(counter)
+        };
+        if lives.len() <= Self::LIVES_MAX && lives.iter().all(possible) {
+            Ok(Self { below, lives })
+        } else {
+            Err(NoTail)
         }
     }
 }
 
 impl Tail {
-    /// All of the lives below this one.
-    pub const fn below(life: Incarnation) -> Self {
-        Self { life, counter: 0 }
+    /// Lives told apart; of those before these all is meant.
+    const LIVES_MAX: usize = 8;
+
+    fn raise(&mut self, life: Incarnation, counter: u64) {
+        if counter == 0 || life < self.below {
+            return;
+        }
+        let known = self.lives.entry(life).or_default();
+        *known = (*known).max(counter);
+        while self.lives.len() > Self::LIVES_MAX
+            && let Some((first, _)) = self.lives.pop_first()
+        {
+            self.below = first.next();
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.below = self.below.max(other.below);
+        self.lives = self.lives.split_off(&self.below);
+        for (life, counter) in &other.lives {
+            self.raise(*life, *counter);
+        }
+    }
+
+    fn covers(&self, life: Incarnation, counter: u64) -> bool {
+        life < self.below || self.lives.get(&life).is_some_and(|last| *last >= counter)
     }
 }
 
-/// Tails by address, one each: they only ever grow.
+/// Tails by address, one each: they only ever grow, and are a join semilattice under [`Tails::merge`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tails(BTreeMap<Address, Tail>);
 
@@ -47,24 +85,29 @@ impl Tails {
         Self(BTreeMap::new())
     }
 
-    /// Adds this one.
-    pub fn raise(&mut self, address: Address, tail: Tail) {
-        let known = self.0.entry(address).or_default();
-        *known = (*known).max(tail);
+    /// Adds the writes of this life up to this counter.
+    pub fn raise(&mut self, life: Origin, counter: u64) {
+        if counter > 0 {
+            let tail = self.0.entry(life.address).or_default();
+            tail.raise(life.incarnation, counter);
+        }
     }
 
     /// Adds all of the other's.
     pub fn merge(&mut self, other: &Self) {
         for (address, tail) in &other.0 {
-            self.raise(*address, *tail);
+            self.0.entry(*address).or_default().merge(tail);
         }
     }
 
     /// Whether the write belongs to one of them, if it was not agreed on.
     pub fn covers(&self, dot: &Dot) -> bool {
-        self.0
-            .get(&dot.origin.address)
-            .is_some_and(|tail| Tail::from(*dot) <= *tail)
+        let Origin {
+            address,
+            incarnation,
+        } = dot.origin;
+        let tail = self.0.get(&address);
+        tail.is_some_and(|tail| tail.covers(incarnation, dot.counter))
     }
 
     /// Whether there is none.
@@ -73,35 +116,103 @@ impl Tails {
     }
 }
 
+/// What nobody writes again who has heard of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// A client has asked for it while nobody was known to have it; or whoever had it could not tell it from what was deleted since.
+    pub lost: Tails,
+    /// A replica that had it has written it again, or knew what has taken its place.
+    pub taken_over: Tails,
+}
+
+impl GivenUp {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self {
+            lost: Tails::new(),
+            taken_over: Tails::new(),
+        }
+    }
+
+    /// Adds all of the other's.
+    pub fn merge(&mut self, other: &Self) {
+        self.lost.merge(&other.lost);
+        self.taken_over.merge(&other.taken_over);
+    }
+
+    /// Whether the write is given up, if it was not agreed on.
+    pub fn covers(&self, dot: &Dot) -> bool {
+        self.lost.covers(dot) || self.taken_over.covers(dot)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::testing::{dot, origin};
 
-    #[test]
-    fn a_tail_has_all_of_earlier_lives_and_its_own_up_to_a_counter() {
+    /// The `counter`-th write of the `life`-th life of node 1.
+    fn of_life(life: u64, counter: u64) -> Dot {
+        let mut dot = dot(1, counter);
+        dot.origin.incarnation = Incarnation::starting(2_000 + life, 0);
+        dot
+    }
+
+    fn tails(dots: &[Dot]) -> Tails {
         let mut tails = Tails::new();
-        tails.raise(origin(1).address, dot(1, 5).into());
-        let mut later = dot(1, 1);
-        later.origin.incarnation = later.origin.incarnation.next();
-        assert!(tails.covers(&dot(1, 5)));
-        assert!(!tails.covers(&dot(1, 6)));
-        assert!(!tails.covers(&later));
-        tails.raise(origin(1).address, Tail::below(later.origin.incarnation));
-        assert!(tails.covers(&dot(1, 6)));
-        assert!(!tails.covers(&later));
-        assert!(!tails.covers(&dot(2, 1)));
+        for dot in dots {
+            tails.raise(dot.origin, dot.counter);
+        }
+        tails
     }
 
     #[test]
-    fn merging_only_adds() {
-        let (mut one, mut other) = (Tails::new(), Tails::new());
-        one.raise(origin(1).address, dot(1, 5).into());
-        other.raise(origin(1).address, dot(1, 4).into());
-        let before = one.clone();
-        one.merge(&other);
-        assert_eq!(one, before);
-        other.merge(&one);
-        assert_eq!(other, one);
+    fn a_tail_has_the_writes_of_a_life_up_to_a_counter_and_of_no_other_one() {
+        let tails = tails(&[of_life(2, 5)]);
+        assert!(tails.covers(&of_life(2, 5)));
+        assert!(!tails.covers(&of_life(2, 6)));
+        assert!(!tails.covers(&of_life(1, 1)));
+        assert!(!tails.covers(&of_life(3, 1)));
+        assert!(!tails.covers(&dot(2, 1)));
+        assert_eq!(Tails::new(), self::tails(&[of_life(1, 0)]));
+    }
+
+    #[test]
+    fn of_more_lives_than_are_told_apart_the_earliest_are_given_up_whole() {
+        let many: Vec<Dot> = (1..=9).map(|life| of_life(life, 5)).collect();
+        let tails = tails(&many);
+        assert!(tails.covers(&of_life(1, 99)) && tails.covers(&of_life(0, 1)));
+        assert!(tails.covers(&of_life(2, 5)) && !tails.covers(&of_life(2, 6)));
+    }
+
+    #[test]
+    fn merging_is_the_same_in_any_order_and_only_adds() {
+        let many: Vec<Dot> = (1..=12).map(|life| of_life(life, 20 - life)).collect();
+        let (one, other) = (tails(&many[..7]), tails(&many[5..]));
+        let (mut first, mut second) = (one.clone(), other.clone());
+        first.merge(&other);
+        second.merge(&one);
+        assert_eq!(first, second);
+        assert_eq!(first, tails(&many));
+        let before = first.clone();
+        first.merge(&one);
+        assert_eq!(first, before);
+        assert!(many.iter().all(|dot| first.covers(dot)));
+    }
+
+    #[test]
+    fn tails_survive_the_wire_and_such_as_nobody_makes_are_refused() {
+        let made = tails(&[of_life(1, 5), of_life(2, 7), dot(2, 1)]);
+        let bytes = postcard::to_stdvec(&made).unwrap();
+        assert_eq!(postcard::from_bytes::<Tails>(&bytes), Ok(made));
+        let life = origin(1).incarnation;
+        let wrong = [
+            (life.next(), BTreeMap::from([(life, 1)])),
+            (life, BTreeMap::from([(life, 0)])),
+        ];
+        for parts in wrong {
+            let bytes = postcard::to_stdvec(&parts).unwrap();
+            assert!(postcard::from_bytes::<Tail>(&bytes).is_err(), "{parts:?}");
+        }
     }
 }

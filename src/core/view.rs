@@ -120,6 +120,8 @@ pub struct Membership {
     marks: ForgetMarks,
     /// Those marks that are in effect.
     forgotten: Forgotten,
+    /// How often a mark that had taken effect turned out void.
+    voids: u64,
     /// What has become of marks since events were last derived.
     forgettings: Vec<Event>,
     /// When somebody was last found to be forgotten, or not to be.
@@ -160,6 +162,7 @@ impl Membership {
             removals: Removals::default(),
             marks: ForgetMarks::default(),
             forgotten: Forgotten::default(),
+            voids: 0,
             forgettings: Vec::new(),
             forgot_at: now,
             announced_last: None,

@@ -11,7 +11,7 @@ use super::ended::Ended;
 use super::id::{Domain, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::tail::Tails;
+use super::tail::GivenUp;
 use super::view::{ForgetMark, Removal};
 use super::write::Write;
 
@@ -105,7 +105,7 @@ pub struct Digest {
     /// Whether the sender has versions set aside which it may write again.
     pub aside: bool,
     /// What the sender has given up.
-    pub given_up: Tails,
+    pub given_up: GivenUp,
 }
 
 /// Probe of a link and exchange of digests in one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::mailbox::Reply;
+use crate::core::aside::Settled;
 use crate::core::clock::Clocks;
 use crate::core::coverage::Coverage;
 use crate::core::ended::{Ended, Lost, Settlement};
@@ -11,11 +12,11 @@ use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
-use crate::core::tail::Tails;
+use crate::core::tail::GivenUp;
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
 };
-use crate::core::write::{Value, Version, Write};
+use crate::core::write::{Value, Version};
 
 /// http → `Causality`: a client's request. Answered exactly once, by whichever actor decides it.
 #[derive(Debug)]
@@ -324,17 +325,15 @@ pub struct DeleteConfirmed {
     pub reply: ClientReply,
 }
 
-/// `Store` → `Causality`: what a replica held before it was born again and nobody else has; to be written again.
+/// `Store` → `Causality`: what a replica held before it was born again, and what is to become of that.
 #[derive(Debug)]
 pub struct Reissue {
     /// Who had asked.
     pub by: Origin,
-    /// In the order of their stamps.
-    pub writes: Vec<Write>,
-    /// Whether versions are left that are set aside.
-    pub left: bool,
-    /// What had been given up when that was decided.
-    pub given_up: Tails,
+    /// What is to become of it.
+    pub settled: Settled,
+    /// What had been given up when that was found out.
+    pub given_up: GivenUp,
 }
 
 /// `Store` → `Causality`: the store has gone over its byte limit, or is below it again.

@@ -3,7 +3,7 @@
 
 use super::causality::{ClientReply, DigestReport};
 use super::mailbox::Reply;
-use crate::core::aside::Present;
+use crate::core::aside::{Present, Settled};
 use crate::core::coverage::Coverage;
 use crate::core::ended::Ended;
 use crate::core::id::{Domain, Key, Origin};
@@ -98,11 +98,11 @@ pub struct Collect {
 #[derive(Debug, Clone, Copy)]
 pub struct SetAside;
 
-/// These are to be set aside still: the replica was born again meanwhile.
+/// This is to be set aside still: the replica was born again meanwhile, or something was given up.
 #[derive(Debug)]
 pub struct KeepAside {
-    /// As they came in a `Reissue`.
-    pub writes: Vec<Write>,
+    /// As it came in a `Reissue`.
+    pub settled: Settled,
 }
 
 /// See what becomes of the versions set aside; answered by a `Reissue`.

@@ -97,6 +97,9 @@ pub struct ViewChanged {
     /// The latest incarnation known of every member that was ever met, this node's included (which may be
     /// larger than its own: then it takes a new one), sorted by address.
     pub incarnations: Vec<(Address, Incarnation)>,
-    /// Whose lives are forgotten, up to which one, sorted by address; this node may be among them.
+    /// Whose lives are forgotten, up to which one, sorted by address; this node may be among them. The marks of the earliest may have been
+    /// dropped.
     pub forgotten: Vec<(Address, Incarnation)>,
+    /// How often lives that were forgotten turned out not to be: what was done without them must be undone.
+    pub voids: u64,
 }

@@ -13,6 +13,7 @@ use crate::core::id::Address;
 use crate::http::gateway::Gateway;
 use crate::messages::causality::DigestReport;
 use crate::node::{Node, World};
+use crate::time::WallClock;
 
 /// A cluster on a network of its own.
 #[derive(Debug)]
@@ -109,11 +110,10 @@ impl Cluster {
         self.lives
     }
 
-    /// Whether some wall clock is behind another by more than replicas tolerate.
-    pub fn clocks_drift(&self) -> bool {
-        let offsets = || self.clocks.iter().map(SkewedClock::offset_ms);
-        let spread = offsets().max().unwrap_or(0) - offsets().min().unwrap_or(0);
-        spread.unsigned_abs() > self.settings.limits.max_drift_ms
+    /// What the slowest wall clock shows.
+    pub fn slowest_clock_ms(&self) -> u64 {
+        let shown = self.clocks.iter().map(WallClock::now_ms);
+        shown.min().unwrap_or(0)
     }
 
     /// Sets a node's wall clock.

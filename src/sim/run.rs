@@ -28,6 +28,12 @@ use crate::messages::causality::DigestReport;
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
 const QUIET_AT_MOST: Duration = Duration::from_secs(6);
 
+/// Tombstones are waited for until the slowest wall clock has passed their stamps, if it does so within this.
+const WAITED_FOR_CLOCKS: Duration = Duration::from_secs(90);
+
+/// The session in which nodes are asked for all that they have at quiet.
+const QUIET: u64 = 1 << 42;
+
 /// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
@@ -283,6 +289,7 @@ impl Run {
         tokio::time::sleep(UNNOTICED).await;
         loop {
             let Some(why) = self.disagreement().await else {
+                self.wait_for_collection().await;
                 let recalled = self.recall().await;
                 self.violations.extend(recalled);
                 let wrong = rest::judge(&self.cluster).await;
@@ -293,6 +300,41 @@ impl Run {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Tombstones go once the slowest wall clock has passed their stamps, and all have said so.
+    async fn wait_for_collection(&mut self) {
+        let behind = Duration::from_millis(self.slowest_clock_behind_ms().await);
+        if behind > WAITED_FOR_CLOCKS {
+            return;
+        }
+        let began = Instant::now();
+        loop {
+            let digests = self.digests().await;
+            let left = |digest: &Option<DigestReport>| {
+                digest
+                    .as_ref()
+                    .map_or(0, |digest| digest.summary.tombstones)
+            };
+            let left: u64 = digests.iter().map(left).sum();
+            if left == 0 {
+                return;
+            }
+            if began.elapsed() > behind + QUIET_AT_MOST {
+                return self.violation("tombstones stay", format!("{left} tombstones are left"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// By how much the slowest wall clock is behind the hybrid time of some node.
+    async fn slowest_clock_behind_ms(&self) -> u64 {
+        let mut time_ms = 0;
+        for address in &self.cluster.addresses {
+            let cut = watch::cut(&self.network, *address, QUIET).await;
+            time_ms = cut.map_or(0, |cut| cut.time.ms).max(time_ms);
+        }
+        time_ms.saturating_sub(self.cluster.slowest_clock_ms())
     }
 
     async fn recall(&self) -> Vec<Violation> {
@@ -323,22 +365,16 @@ impl Run {
             digests.push(digest);
         }
         let first = &digests[0];
-        // Of a clock that is too far behind no notice is taken, and it takes none: tombstones wait there for the next write.
-        let wait = self.cluster.clocks_drift();
-        let tombstones = |d: &DigestReport| if wait { 0 } else { d.summary.tombstones };
-        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash, tombstones(d));
+        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash);
         let same = |d: &DigestReport| d.covered == first.covered && values(d) == values(first);
         if let Some(other) = digests.iter().position(|digest| !same(digest)) {
             let (one, other_one) = (values(first), values(&digests[other]));
             let (covered, theirs) = (&first.covered, &digests[other].covered);
             return Some(if covered == theirs {
-                format!("n0 has keys, hash, tombstones {one:?}, n{other} {other_one:?}")
+                format!("n0 has keys, hash {one:?}, n{other} {other_one:?}")
             } else {
                 format!("n0 covers {covered:?}, n{other} {theirs:?}")
             });
-        }
-        if tombstones(first) > 0 {
-            return Some(format!("{} tombstones are left", first.summary.tombstones));
         }
         let floor = |d: &DigestReport| first.covered.floor(&d.origin.address);
         if let Some(unsettled) = digests.iter().find(|d| floor(d) < d.origin.incarnation) {

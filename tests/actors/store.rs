@@ -3,7 +3,7 @@
 use actix::Actor;
 
 use causet::actors::store::{Store, StoreParts};
-use causet::core::aside::Present;
+use causet::core::aside::{Present, Settled};
 use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
@@ -344,7 +344,7 @@ fn a_report_says_what_the_store_holds_at_that_moment() {
 
 fn present(covered: Coverage, collected_ms: u64) -> Present {
     Present {
-        given_up: causet::core::tail::Tails::new(),
+        given_up: causet::core::tail::GivenUp::new(),
         domain: DOMAIN,
         covered,
         ended: Ended::new(),
@@ -439,16 +439,13 @@ fn what_was_set_aside_and_is_nobody_elses_is_handed_out_once_and_as_a_whole_in_t
             by: origin(9),
             present: present(covered, 0),
         };
-        // Node 1's life may go on, and with it what is aside.
-        stage.actor.tell(settle(Coverage::new()));
-        stage.actor.tell(settle(node_1_is_over(&[])));
+        stage.actor.tell(settle(node_1_is_over(&[(2, 9)])));
         stage.actor.tell(settle(node_1_is_over(&[(2, 9)])));
         pass(1).await;
         let told = stage.reissued.borrow();
         assert!(told.iter().all(|reissue| reissue.by == origin(9)));
-        let told: Vec<_> = told.iter().map(|r| (dots(&r.writes), r.left)).collect();
-        let in_order = vec![dot(1, 3), dot(1, 5)];
-        assert_eq!(told, [(vec![], true), (vec![], true), (in_order, false)]);
+        let told: Vec<_> = told.iter().map(|r| dots(&r.settled.reissue)).collect();
+        assert_eq!(told, [vec![dot(1, 3), dot(1, 5)], vec![]]);
         assert_eq!(stage.metrics.writes_aside.get(), 0);
     });
 }
@@ -466,12 +463,12 @@ fn what_was_overwritten_meanwhile_is_not_handed_out() {
         });
         pass(1).await;
         let told = stage.reissued.borrow();
-        assert_eq!((dots(&told[0].writes), told[0].left), (vec![], false));
+        assert_eq!(told[0].settled, Settled::default());
     });
 }
 
 #[test]
-fn what_cannot_be_told_from_a_deleted_value_is_given_up_and_counted() {
+fn what_cannot_be_told_from_a_deleted_value_is_handed_out_as_lost() {
     in_virtual_time(async {
         let stage = Stage::new();
         stage.apply(vec![put_k(5), write(1, 6, &[])]);
@@ -481,8 +478,9 @@ fn what_cannot_be_told_from_a_deleted_value_is_given_up_and_counted() {
             present: present(node_1_is_over(&[]), 5),
         });
         pass(1).await;
-        assert_eq!(dots(&stage.reissued.borrow()[0].writes), [dot(1, 6)]);
-        assert_eq!(stage.metrics.writes_lost.get(), 1);
+        let settled = &stage.reissued.borrow()[0].settled;
+        assert_eq!(dots(&settled.reissue), [dot(1, 6)]);
+        assert_eq!(dots(&settled.lost), [dot(1, 5)]);
     });
 }
 
@@ -490,9 +488,11 @@ fn what_cannot_be_told_from_a_deleted_value_is_given_up_and_counted() {
 fn what_could_not_be_written_again_yet_is_aside_still() {
     in_virtual_time(async {
         let stage = Stage::new();
-        stage.actor.tell(KeepAside {
-            writes: vec![put_k(5)],
-        });
+        let settled = Settled {
+            reissue: vec![put_k(5)],
+            lost: Vec::new(),
+        };
+        stage.actor.tell(KeepAside { settled });
         assert!(matches!(stage.read("k").await, Outcome::Absent(None)));
         assert_eq!(stage.metrics.writes_aside.get(), 1);
         stage.actor.tell(SettleAside {
@@ -500,6 +500,9 @@ fn what_could_not_be_written_again_yet_is_aside_still() {
             present: present(node_1_is_over(&[]), 0),
         });
         pass(1).await;
-        assert_eq!(dots(&stage.reissued.borrow()[0].writes), [dot(1, 5)]);
+        assert_eq!(
+            dots(&stage.reissued.borrow()[0].settled.reissue),
+            [dot(1, 5)]
+        );
     });
 }

@@ -293,6 +293,7 @@ fn at_the_start_it_tells_its_state_once_and_announces_itself_to_all_of_view() {
             members: view(&[1, 2, 3]),
             incarnations: vec![(address(1), life(1))],
             forgotten: Vec::new(),
+            voids: 0,
         };
         assert_eq!(*stage.views.borrow(), [views]);
     });

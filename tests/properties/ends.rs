@@ -125,7 +125,7 @@ impl Node {
     }
 
     fn digest(&mut self, wall_ms: u64, now_ms: u64) -> Digest {
-        let frontier = self.state.frontier(now_ms, &ENDS);
+        let frontier = self.state.frontier(now_ms, wall_ms, &ENDS);
         Digest {
             from: self.state.origin(),
             domain: DOMAIN,
@@ -301,9 +301,8 @@ impl World {
     }
 
     fn hear(&mut self, at: usize, digest: &Digest) {
-        let latest_ms = self.wall_ms(at) + 60_000;
         if digest.from != self.nodes[at].state.origin() {
-            self.nodes[at].state.heed(digest, latest_ms);
+            self.nodes[at].state.heed(digest);
         }
     }
 
@@ -360,7 +359,7 @@ impl World {
         }
         let node = &mut self.nodes[at];
         node.state.give_up();
-        let frontier = node.state.frontier(now_ms, &ENDS);
+        let frontier = node.state.frontier(now_ms, wall_ms, &ENDS);
         let _ = node.state.collect(frontier, &ENDS);
         node.store.collect(node.state.collected());
         if !node.state.may_write_again() {
@@ -368,9 +367,8 @@ impl World {
         }
         let present = node.state.present();
         let settled = node.aside.settle(&present, &node.store);
-        node.state.note_aside(!node.aside.is_empty());
         let old: Vec<Dot> = settled.reissue.iter().map(Write::dot).collect();
-        let issued = (node.state).write_again(settled.reissue, &present.given_up, wall_ms);
+        let issued = (node.state).write_again(settled, &present.given_up, wall_ms);
         let issued = issued.expect("nothing has happened since");
         node.apply(issued.clone());
         for (old, write) in old.into_iter().zip(issued) {

@@ -14,7 +14,7 @@ use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
-use causet::core::tail::Tails;
+use causet::core::tail::GivenUp;
 use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
     self, Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest,
@@ -105,13 +105,19 @@ fn any_entry() -> impl Strategy<Value = RosterEntry> {
     })
 }
 
-fn any_tails() -> impl Strategy<Value = Tails> {
-    vec((any_origin(), any::<u64>()), 0..3).prop_map(|dots| {
-        let mut tails = Tails::new();
-        for (origin, counter) in dots {
-            tails.raise(origin.address, Dot { origin, counter }.into());
+fn any_given_up() -> impl Strategy<Value = GivenUp> {
+    let some = (any_origin(), 0..=Clock::COUNTER_MAX, any::<bool>());
+    vec(some, 0..3).prop_map(|some| {
+        let mut given_up = GivenUp::new();
+        for (origin, counter, lost) in some {
+            let tails = if lost {
+                &mut given_up.lost
+            } else {
+                &mut given_up.taken_over
+            };
+            tails.raise(origin, counter);
         }
-        tails
+        given_up
     })
 }
 
@@ -119,7 +125,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
     let flags = any::<(bool, bool, bool, bool)>();
     let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
     let times = (any_time(), any_time());
-    (about, any_coverage(), times, flags, any_tails()).prop_map(
+    (about, any_coverage(), times, flags, any_given_up()).prop_map(
         |((from, domain, roster), covered, (promise, frontier), flags, given_up)| Digest {
             from,
             domain,
@@ -403,9 +409,9 @@ fn wild_digest() -> impl Strategy<Value = Digest> {
                 frontier,
                 aside,
                 given_up: {
-                    let mut tails = Tails::new();
-                    tails.raise(origin.address, Dot { origin, counter }.into());
-                    tails
+                    let mut given_up = GivenUp::new();
+                    given_up.lost.raise(origin, counter);
+                    given_up
                 },
             },
         )
@@ -478,7 +484,7 @@ proptest! {
             }
         }
         for digest in digests.iter().filter_map(received) {
-            replica.state.heed(&digest, 5);
+            replica.state.heed(&digest);
         }
         for write in pushed.iter().filter_map(received) {
             replica.deliver(vec![write]);
@@ -493,7 +499,7 @@ proptest! {
         replica.state.end_lives(5);
         replica.state.give_up();
         replica.state.may_write_again();
-        let frontier = replica.state.frontier(9_000, &ENDS);
+        let frontier = replica.state.frontier(9_000, 5, &ENDS);
         let _ = replica.state.collect(frontier, &ENDS);
         replica.state.expire_ended(&ENDS);
         if replica.state.successor(replica.state.origin()).is_some() {

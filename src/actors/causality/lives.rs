@@ -5,6 +5,7 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::agreement::Holder;
+use crate::core::aside::Settled;
 use crate::core::id::{Incarnation, Origin};
 use crate::core::stamp::HlcTime;
 use crate::core::wire::Status;
@@ -62,7 +63,8 @@ impl Causality {
 
     pub(super) fn frontier(&mut self) -> HlcTime {
         let now = self.parts.uptime.now();
-        self.state.frontier(now, &self.parts.rules.ends)
+        let wall_ms = self.parts.wall.now_ms();
+        self.state.frontier(now, wall_ms, &self.parts.rules.ends)
     }
 
     /// Once in a heartbeat: ends lives, collects tombstones, sees to what was set aside.
@@ -149,34 +151,46 @@ impl Causality {
     }
 
     fn reissue(&mut self, reissue: Reissue) {
-        if reissue.by != self.state.origin() {
+        let Reissue {
+            by,
+            settled,
+            given_up,
+        } = reissue;
+        if by != self.state.origin() {
             // An earlier life had asked; what it would have written again may be known by now.
-            let writes = reissue.writes;
-            return self.parts.edges.keep_aside.tell(KeepAside { writes });
+            return self.keep_aside(settled);
         }
         self.settling = false;
-        self.state.note_aside(reissue.left);
-        let writes = reissue.writes;
-        if writes.is_empty() {
+        if self.serving.status() != Status::Serving {
+            return self.keep_aside(settled);
+        }
+        let lost = settled.lost.clone();
+        let wall_ms = self.parts.wall.now_ms();
+        match self.state.write_again(settled, &given_up, wall_ms) {
+            Ok(issued) => self.written_again(issued, &lost),
+            Err(settled) => self.keep_aside(settled),
+        }
+    }
+
+    fn keep_aside(&self, settled: Settled) {
+        self.parts.edges.keep_aside.tell(KeepAside { settled });
+    }
+
+    fn written_again(&mut self, issued: Vec<Write>, lost: &[Write]) {
+        for write in lost {
+            let (key, dot) = (write.key.as_str(), write.dot());
+            log::warn!(
+                "{dot} of key {key:?} is given up: others may have gone on without it, or it was deleted since"
+            );
+        }
+        let metrics = &self.parts.metrics;
+        metrics.writes_lost.inc_by(lost.len() as u64);
+        metrics.writes_reissued.inc_by(issued.len() as u64);
+        if issued.is_empty() {
             return;
         }
-        let wall_ms = self.parts.wall.now_ms();
-        let open = self.serving.status() == Status::Serving;
-        let issued = if open {
-            self.state.write_again(writes, &reissue.given_up, wall_ms)
-        } else {
-            Err(writes)
-        };
-        let issued = match issued {
-            Ok(issued) => issued,
-            Err(writes) => {
-                self.state.note_aside(true);
-                return self.parts.edges.keep_aside.tell(KeepAside { writes });
-            }
-        };
         let count = issued.len();
         log::info!("{count} writes of an earlier life are written again");
-        self.parts.metrics.writes_reissued.inc_by(count as u64);
         let writes = issued.clone();
         self.parts.edges.apply.tell(ApplyWrites { writes });
         for write in issued {

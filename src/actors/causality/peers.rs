@@ -91,8 +91,7 @@ impl Causality {
 
     /// False if the digest is not to be heeded.
     fn consider(&mut self, digest: &Digest, may_join: bool) -> bool {
-        let latest_ms = self.parts.wall.now_ms() + self.parts.rules.max_drift_ms;
-        let heeded = self.state.heed(digest, latest_ms);
+        let heeded = self.state.heed(digest);
         self.gauge_buffer();
         self.mind_own_life();
         if !heeded {

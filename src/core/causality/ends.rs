@@ -35,31 +35,18 @@ impl CausalState {
     }
 
     /// Takes over from the view who is a configured member, and which lives are forgotten. What those have pushed
-    /// is sealed off. True if a life that was forgotten is not any more: what was done without it must be undone, by being born again.
-    pub fn set_members(
-        &mut self,
-        members: &[Address],
-        forgotten: &[(Address, Incarnation)],
-    ) -> bool {
-        let before: Vec<_> = self
-            .lives
-            .roster()
-            .into_iter()
-            .filter(|e| e.forgotten)
-            .collect();
+    /// is sealed off.
+    pub fn set_members(&mut self, members: &[Address], forgotten: &[(Address, Incarnation)]) {
         self.lives
             .set_members(members.iter().copied(), forgotten.iter().copied());
         for (address, life) in forgotten {
             self.buffer.seal(*address, life.next());
         }
         self.reports.keep_members(&self.lives.roster());
-        let void = |address: &Address, life| self.lives.forgotten(address) < life;
-        before.iter().any(|entry| void(&entry.address, entry.life))
     }
 
     /// Takes note of a peer's digest. False if it is not to be heeded: it is of another domain, or of an ended life of the peer.
-    /// Hybrid time follows the peer's, up to `latest_ms`, so that the slowest clock does not hold back what all agree on.
-    pub fn heed(&mut self, digest: &Digest, latest_ms: u64) -> bool {
+    pub fn heed(&mut self, digest: &Digest) -> bool {
         self.learn_life(digest.from);
         for entry in digest.roster.iter().filter(|entry| !entry.forgotten) {
             if entry.life > Incarnation::UNKNOWN {
@@ -72,9 +59,6 @@ impl CausalState {
         let heeded = digest.domain == self.domain && self.successor(digest.from).is_none();
         if heeded {
             self.reports.take(digest);
-            if digest.promise.ms <= latest_ms {
-                self.time = self.time.max(digest.promise);
-            }
             let counter = digest.covered.get(&digest.from);
             self.given_up.merge(&digest.given_up);
             self.promises
@@ -102,7 +86,7 @@ impl CausalState {
     pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
         let roster = self.lives.roster();
         // Then nobody can hold any more of an ended life than all agree on.
-        let gone = !self.has_aside
+        let gone = !self.has_aside()
             && !self.lives.forgets_anybody()
             && self.reports.nobody_has_aside(self.origin.address, &roster);
         let ended = self
@@ -253,16 +237,22 @@ impl CausalState {
         }
     }
 
-    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin. Zero while it has
+    /// This replica has every write of every life that goes on, up to this stamp, and has had it for the margin. Never above the wall
+    /// clock: restarted without memory of what it has heard, it stamps its writes by that. Zero while it has
     /// versions set aside: a tombstone may be to end one of them, and must not go before that was looked at.
-    pub fn frontier(&mut self, now: Millis, rules: &EndRules) -> HlcTime {
-        if self.has_aside {
+    pub fn frontier(&mut self, now: Millis, wall_ms: u64, rules: &EndRules) -> HlcTime {
+        if self.has_aside() {
             return HlcTime::ZERO;
         }
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
-        let reached = others.map_or(self.time, |others| others.min(self.time));
+        let wall = HlcTime {
+            ms: wall_ms,
+            count: u32::MAX,
+        };
+        let own = self.time.min(wall);
+        let reached = others.map_or(own, |others| others.min(own));
         self.frontier.hold(now, reached, rules.margin_ms)
     }
 
@@ -317,18 +307,21 @@ impl CausalState {
     }
 
     /// Begins a new life, later than any known of this node, with nothing: counters begin at 1 under a new origin. Only hybrid
-    /// time, and what is known of other nodes' lives, goes on. The winners are to be set aside.
+    /// time, and what is known of other nodes' lives, goes on. The winners are to be set aside, and what was covered is kept with them.
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
         let own = self.origin.address;
         let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
         let known = known.max(self.covered.floor(&own)).max(self.outlived);
         self.origin.incarnation = known.succeeding(wall_ms, random);
         self.lives.learn(self.origin);
+        let mut had = self.aside.take().unwrap_or_default();
+        had.merge(self.covered.clock());
+        had.merge(&self.ended.counters().collect());
         let born = Self {
             time: self.time,
             lives: self.lives.clone(),
             given_up: self.given_up.clone(),
-            has_aside: true,
+            aside: Some(had),
             ..Self::new(self.origin, self.domain, self.buffer.limits())
         };
         *self = born;

@@ -1,10 +1,14 @@
 //! Who may be told that a write is lost, and who may write it again (ADR 11, "Told or written again").
 
+use std::sync::Arc;
+
 use super::CausalState;
+use crate::core::agreement::Accord;
+use crate::core::aside::Settled;
 use crate::core::clock::{Clock, Clocks};
-use crate::core::id::{Address, Dot};
+use crate::core::id::{Address, Dot, Origin};
 use crate::core::metadata::Metadata;
-use crate::core::tail::{Tail, Tails};
+use crate::core::tail::GivenUp;
 use crate::core::write::Write;
 
 impl CausalState {
@@ -25,8 +29,7 @@ impl CausalState {
         };
         for (origin, counter) in group.iter() {
             if self.covered.has_ended(&origin) {
-                let tail = Dot { origin, counter }.into();
-                self.wishes.raise(origin.address, tail);
+                self.wishes.raise(origin, counter);
             }
         }
     }
@@ -38,25 +41,22 @@ impl CausalState {
             return;
         };
         self.ended.give_up(&self.given_up);
-        if !self.has_aside && accord.first_aside.is_none() {
+        if !self.has_aside() && accord.first_aside.is_none() {
             let wishes = std::mem::take(&mut self.wishes);
-            self.given_up.merge(&wishes);
+            self.given_up.lost.merge(&wishes);
         }
     }
 
-    /// Takes note whether this replica has versions set aside. After a rebirth it is taken to have some.
-    pub fn note_aside(&mut self, has_aside: bool) {
-        self.has_aside = has_aside;
-    }
-
-    /// Whether this replica has versions set aside.
+    /// Whether this replica has versions set aside: from its rebirth on, until they were decided about.
     pub fn has_aside(&self) -> bool {
-        self.has_aside
+        self.aside.is_some()
     }
 
-    /// Whether this replica has versions set aside and it is its turn to write them again.
+    /// Whether this replica has versions set aside and may decide about them now: everything that its earlier lives had covered is here or is
+    /// of a life that has ended, and it is its turn.
     pub fn may_write_again(&self) -> bool {
-        self.has_aside && self.is_its_turn()
+        let aside = self.aside.as_ref();
+        aside.is_some_and(|had| !self.covered.lacks_any(had)) && self.is_its_turn()
     }
 
     /// All members know its life, and what all have given up; it has everything that they have written; and of all that have versions set
@@ -68,60 +68,61 @@ impl CausalState {
             .is_some_and(|accord| !before(accord.first_aside))
     }
 
-    /// Writes these again, under new names, with their own dependencies: whoever else holds them, or what they followed, must not do
-    /// so any more. Returns the new writes, to be applied and pushed in this order. `given_up` is what this replica had given up when
-    /// it was found that nobody else has them.
+    /// Writes again what nobody else has, under new names, and takes over all else that this replica's earlier lives had covered and that was
+    /// never agreed on: it was overwritten by what is written again, or by what is here, or is lost. Nobody else may write that again.
+    /// The new writes depend on all that is here, in which the causes of the old ones are.
+    ///
+    /// Returns the new writes, to be applied and pushed in this order. Nothing is set aside any more. `decided_with` is what this replica
+    /// had given up when that was found out.
     ///
     /// # Errors
-    /// The writes, unchanged, if that may not be true any more; they are to be set aside again.
+    /// `settled`, unchanged, if it may not be true any more; it is to be set aside again.
     pub fn write_again(
         &mut self,
-        writes: Vec<Write>,
-        given_up: &Tails,
+        settled: Settled,
+        decided_with: &GivenUp,
         wall_ms: u64,
-    ) -> Result<Vec<Write>, Vec<Write>> {
-        let has_deps = |write: &Write| {
-            let deps = write.version.deps.get(&self.domain);
-            deps.is_none_or(|deps| !self.covered.lacks_any(deps))
-        };
+    ) -> Result<Vec<Write>, Settled> {
         // Meanwhile somebody may have been told that one of them is lost.
-        let undecided = *given_up == self.given_up && self.is_its_turn();
-        if !undecided || !writes.iter().all(has_deps) {
-            return Err(writes);
+        if *decided_with != self.given_up || !self.may_write_again() {
+            return Err(settled);
         }
-        self.take_over(&writes);
+        let had = self.aside.take().unwrap_or_default();
+        for (origin, counter) in had.iter() {
+            if self.is_beyond(origin, counter) {
+                self.given_up.taken_over.raise(origin, counter);
+            }
+        }
+        for Dot { origin, counter } in settled.lost.iter().map(Write::dot) {
+            if self.is_beyond(origin, counter) {
+                self.given_up.lost.raise(origin, counter);
+            }
+        }
+        let here = self.covered.clock().clone();
         let again = |Write { key, version }: Write| {
+            let mut clocks = Clocks::clone(&version.deps);
+            clocks.set(self.domain, here.clone());
             let metadata = Metadata {
                 time: version.time,
-                clocks: version.deps.clone(),
+                clocks: Arc::new(clocks),
             };
             let first = Some(version.first_stamp());
             self.make(key, version.content.clone(), metadata, wall_ms, first)
         };
-        Ok(writes.into_iter().map(again).collect())
+        Ok(settled.reissue.into_iter().map(again).collect())
     }
 
-    fn take_over(&mut self, writes: &[Write]) {
-        for write in writes {
-            let deps = write.version.deps.get(&self.domain);
-            let deps = deps.into_iter().flat_map(Clock::iter);
-            let deps = deps.map(|(origin, counter)| Dot { origin, counter });
-            for dot in deps.chain([write.dot()]) {
-                if self.covered.has_ended(&dot.origin)
-                    && self.ended.counter(&dot.origin) < Some(dot.counter)
-                {
-                    self.given_up.raise(dot.origin.address, Tail::from(dot));
-                }
-            }
-        }
+    /// Whether this is of a life that has ended, and was not agreed on.
+    fn is_beyond(&self, origin: Origin, counter: u64) -> bool {
+        self.covered.has_ended(&origin) && self.ended.counter(&origin) < Some(counter)
     }
 
     /// What this replica has given up.
-    pub fn given_up(&self) -> &Tails {
+    pub fn given_up(&self) -> &GivenUp {
         &self.given_up
     }
 
-    fn accord(&self) -> Option<crate::core::agreement::Accord> {
+    fn accord(&self) -> Option<Accord> {
         let roster = self.lives.roster();
         self.reports
             .accord(self.origin.address, &roster, &self.given_up, &self.covered)
@@ -132,10 +133,10 @@ impl CausalState {
 mod tests {
     use super::*;
     use crate::core::causal_buffer::BufferLimits;
-    use crate::core::id::{Domain, Key, Origin};
+    use crate::core::id::{Domain, Key};
     use crate::core::stamp::HlcTime;
     use crate::core::testing::{dot, origin, write};
-    use crate::core::wire::{Digest, Status};
+    use crate::core::wire::{Batch, Digest, Status};
     use crate::core::write::Content;
 
     const LIMITS: BufferLimits = BufferLimits {
@@ -174,12 +175,20 @@ mod tests {
     /// Each hears the other, and does what a heartbeat does.
     fn exchange(one: &mut CausalState, other: &mut CausalState, aside: [bool; 2]) {
         let said = [say(one, aside[0]), say(other, aside[1])];
-        one.heed(&said[1], u64::MAX);
-        other.heed(&said[0], u64::MAX);
+        one.heed(&said[1]);
+        other.heed(&said[0]);
         for (state, aside) in [one, other].into_iter().zip(aside) {
-            state.note_aside(aside);
+            state.aside = aside.then(Clock::new);
             state.end_lives(0);
             state.give_up();
+        }
+    }
+
+    fn batch(writes: &[Write]) -> Batch {
+        Batch {
+            from: writes[0].dot().origin,
+            domain: Domain::UNSHARDED,
+            writes: writes.to_vec(),
         }
     }
 
@@ -226,7 +235,7 @@ mod tests {
             assert!(!ask(&mut one, &need));
             exchange(&mut one, &mut two, [false, true]);
         }
-        assert!(one.given_up().is_empty());
+        assert!(one.given_up().lost.is_empty());
         for _ in 0..3 {
             exchange(&mut one, &mut two, [false; 2]);
         }
@@ -236,12 +245,40 @@ mod tests {
     #[test]
     fn of_two_that_have_versions_aside_the_first_by_address_writes_them_first() {
         let (mut one, mut two) = (member(1), member(2));
-        one.note_aside(true);
+        one.aside = Some(Clock::new());
         assert!(!one.may_write_again(), "it has heard nobody");
         exchange(&mut one, &mut two, [true; 2]);
         assert!(one.may_write_again() && !two.may_write_again());
         exchange(&mut one, &mut two, [false, true]);
         assert!(!one.may_write_again() && two.may_write_again());
+    }
+
+    #[test]
+    fn what_an_earlier_life_had_and_may_still_come_is_waited_for() {
+        let (mut one, mut two) = (member(1), member(2));
+        exchange(&mut one, &mut two, [true, false]);
+        one.aside = Some([(origin(2), 1), (origin(3), 9)].into_iter().collect());
+        assert!(!one.may_write_again(), "node 2 lives and has it");
+        one.aside = Some([(origin(3), 9)].into_iter().collect());
+        assert!(one.may_write_again(), "node 3 is forgotten");
+    }
+
+    #[test]
+    fn what_is_written_again_depends_on_all_that_is_here() {
+        let (mut one, mut two) = (member(1), member(2));
+        exchange(&mut one, &mut two, [false; 2]);
+        let key = Key::new("k").unwrap();
+        let seen = two.write(key, Content::Tombstone, Metadata::default(), 0);
+        one.deliver(batch(&[seen])).unwrap();
+        exchange(&mut one, &mut two, [true, false]);
+        let settled = Settled {
+            reissue: vec![write(3, 4)],
+            lost: vec![],
+        };
+        let given_up = one.given_up().clone();
+        let again = one.write_again(settled, &given_up, 0).unwrap();
+        let deps = again[0].version.deps.get(&Domain::UNSHARDED).unwrap();
+        assert!(deps.covers(&dot(2, 1)));
     }
 
     #[test]
@@ -256,24 +293,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_again_is_given_up_by_its_old_name_and_so_is_what_it_followed() {
+    fn what_is_written_again_is_taken_over_with_all_that_its_replica_had() {
         let (mut one, mut two) = (member(1), member(2));
         exchange(&mut one, &mut two, [true, false]);
         let given_up = one.given_up().clone();
-        let again = one.write_again(vec![write(3, 4)], &given_up, 0).unwrap();
+        // The third write had been overwritten before.
+        one.aside = Some([(origin(3), 4)].into_iter().collect());
+        let settled = |counter| Settled {
+            reissue: vec![write(3, counter)],
+            lost: vec![],
+        };
+        let again = one.write_again(settled(4), &given_up, 0).unwrap();
         assert_eq!(again[0].dot(), dot(1, 1));
         let (version, before) = (&again[0].version, write(3, 4).version);
         assert!(version.stamp() > before.stamp());
         assert_eq!(version.first_stamp(), before.stamp());
-        assert!(one.given_up().covers(&dot(3, 4)));
+        assert!(one.given_up().taken_over.covers(&dot(3, 3)));
+        assert!(one.given_up().taken_over.covers(&dot(3, 4)));
         assert!(!one.given_up().covers(&dot(3, 5)));
+        assert!(!one.has_aside());
         exchange(&mut one, &mut two, [false; 2]);
         assert_eq!(one.given_up(), two.given_up());
-        let stale = one.write_again(vec![write(3, 5)], &given_up, 0);
-        assert_eq!(
-            stale,
-            Err(vec![write(3, 5)]),
-            "something was given up since"
-        );
+        one.aside = Some(Clock::new());
+        let stale = one.write_again(settled(5), &given_up, 0);
+        assert_eq!(stale, Err(settled(5)), "something was given up since");
     }
 }

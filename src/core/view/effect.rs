@@ -106,5 +106,7 @@ pub enum Effect {
         incarnations: Vec<(Address, Incarnation)>,
         /// Who is forgotten, up to which life, sorted by address.
         forgotten: Vec<(Address, Incarnation)>,
+        /// How often lives that were forgotten turned out not to be.
+        voids: u64,
     },
 }

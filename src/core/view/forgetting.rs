@@ -149,7 +149,11 @@ impl Membership {
     fn make_mark(&mut self, address: Address, reason: ForgetReason, wall: u64) {
         let mark = ForgetMark {
             address,
-            incarnation: self.incarnation(address),
+            incarnation: match self.incarnation(address) {
+                // It was never met: whatever life it has begun by now is meant.
+                Incarnation::UNKNOWN => Incarnation::starting(wall, 0),
+                met => met,
+            },
             time: self.marks.next_time(wall),
             maker: self.origin(),
             up: self.count_up(),
@@ -195,8 +199,10 @@ impl Membership {
             }
         }
         for (address, life, _) in before.iter() {
-            if !self.forgotten.covers(address, life) {
+            // Unless the mark was one too many, and was dropped.
+            if !self.forgotten.covers(address, life) && self.marks.mean(address, life) {
                 self.forgettings.push(Event::Remembered(address));
+                self.voids += 1;
             }
         }
     }

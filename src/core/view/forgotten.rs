@@ -24,7 +24,7 @@ pub const FORGET_MARKS_MAX: usize = 256;
 pub struct ForgetMark {
     /// Whose.
     pub address: Address,
-    /// The lives up to this one are meant; [`Incarnation::UNKNOWN`] for one that was never met.
+    /// The lives up to this one are meant. Of one that was never met, those begun before the decision.
     pub incarnation: Incarnation,
     /// When it was decided.
     pub time: HlcTime,
@@ -79,6 +79,12 @@ impl ForgetMarks {
             }
         }
         self.0.contains_key(&mark.name())
+    }
+
+    /// Whether some mark means this life, in effect or not.
+    pub fn mean(&self, address: Address, life: Incarnation) -> bool {
+        let means = |mark: &ForgetMark| mark.address == address && mark.incarnation >= life;
+        self.0.values().any(means)
     }
 
     /// Who is forgotten. Marks take effect with more members up before those with fewer, then earlier before later,

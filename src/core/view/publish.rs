@@ -55,6 +55,7 @@ impl Membership {
             members,
             incarnations,
             forgotten: forgotten.map(|(a, life, _)| (a, life)).collect(),
+            voids: self.voids,
         }
     }
 }

@@ -356,6 +356,7 @@ fn a_node_removes_itself_and_takes_itself_back() {
         members: view(&[1]),
         incarnations: vec![(address(1), life(1_000))],
         forgotten: Vec::new(),
+        voids: 0,
     }));
     assert_eq!(node.remove(address(1), 1, 1).0, RemoveOutcome::NotInView);
     assert_eq!(node.add(address(1), 2, 1).0, AddOutcome::Added);
@@ -378,6 +379,7 @@ fn a_heartbeat_of_an_unknown_address_makes_it_a_member_that_is_announced_to_at_o
         members: view(&[1, 5]),
         incarnations: vec![(address(1), life(1_000)), (address(5), life(700))],
         forgotten: Vec::new(),
+        voids: 0,
     }));
     run(&mut node, 60_000);
     assert_eq!(node.peers.len(), 1, "it was met, so it stays");
@@ -397,6 +399,7 @@ fn a_later_life_claimed_for_this_node_is_passed_on_and_a_renewal_follows_it() {
         members: view(&[1, 2]),
         incarnations: vec![(address(1), incarnation), (address(2), life(1_000))],
         forgotten: Vec::new(),
+        voids: 0,
     };
     assert!(effects.contains(&told(life(9_000))));
     assert_eq!(node.swim.identity().incarnation, life(1_000));

@@ -129,11 +129,11 @@ impl Story<'_> {
         self.groups(&[one, other], &[])
     }
 
-    /// These, those, and the rest.
-    fn groups(&self, these: &[usize], those: &[usize]) -> Fault {
+    /// Two groups, and the rest.
+    fn groups(&self, one: &[usize], other: &[usize]) -> Fault {
         let group_of = |node| match usize::from(node) {
-            node if these.contains(&node) => 1,
-            node if those.contains(&node) => 2,
+            node if one.contains(&node) => 1,
+            node if other.contains(&node) => 2,
             _ => 0,
         };
         Fault::Split((0..self.plan.shape.nodes).map(group_of).collect())

@@ -98,9 +98,14 @@ impl Run {
         let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
+            if told.is_some() {
+                forgiven.insert(operation);
+            }
             if had.has(&dot) {
-                // A side of a cut that forgets the other one takes for lost what is there.
-                if let Some(told) = told.filter(|_| !self.plan.forgets()) {
+                // A side of a cut that forgets the other one takes for lost what is there; and so do those who have heard of a later life
+                // of its maker, until they lose their memory.
+                let excused = self.plan.forgets() || self.plan.sets_clocks_back();
+                if let Some(told) = told.filter(|_| !excused) {
                     let told = told.operation;
                     let text = format!("{told} was told that {dot} is lost, and all have it");
                     self.violation("false alarm", text);
@@ -108,7 +113,7 @@ impl Run {
                 continue;
             }
             // What could not be told from a deleted value was given up, and is told to be lost from then on.
-            if told.is_some() || given_up || self.is_lost(&dot) {
+            if given_up || self.is_lost(&dot) {
                 forgiven.insert(operation);
             }
             if !reborn && !self.is_lost(&dot) {

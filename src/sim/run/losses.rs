@@ -37,8 +37,8 @@ impl Run {
         let now_ms = self.now_ms();
         let mut lost: BTreeSet<Dot> = known.filter(only_here).collect();
         let had = |dot: &Dot| others.iter().any(|other| other.has(dot));
-        let names = self.names_of(node, &lost).await;
-        lost.extend(names.into_iter().filter(|dot| !had(dot)));
+        let of_keys = self.names_of(node, &lost).await;
+        lost.extend(of_keys.into_iter().filter(|dot| !had(dot)));
         for dot in lost {
             self.lost.insert(dot, now_ms);
         }

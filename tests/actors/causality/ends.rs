@@ -38,6 +38,7 @@ fn members(lives: &[Origin], forgotten: &[Origin]) -> ViewChanged {
         members: lives.iter().map(|life| life.address).collect(),
         incarnations: of(lives),
         forgotten: of(forgotten),
+        voids: 0,
     }
 }
 
@@ -463,6 +464,7 @@ fn tombstones_stay_while_a_member_is_silent_or_behind_or_knows_of_other_lives_an
             if let Some(differs) = differs.clone() {
                 stage.hear(differs, true).await;
             }
+            stage.wall.set(WALL_MS + 2 * MARGIN_MS);
             pass(2 * MARGIN_MS).await;
             let gone = |stage: &Stage| collected(stage).last() >= Some(&deleted);
             assert!(!gone(&stage), "{differs:?}");

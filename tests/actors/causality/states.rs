@@ -34,6 +34,7 @@ fn view_changed(removed: bool) -> ViewChanged {
         members: vec![address(9)],
         incarnations: vec![(address(9), origin(9).incarnation)],
         forgotten: Vec::new(),
+        voids: 0,
     }
 }
 
