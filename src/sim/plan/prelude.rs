@@ -33,7 +33,12 @@ pub(super) fn add_story(plan: &mut Plan) {
     nodes.shuffle(&mut rng);
     let mut story = Story { plan, rng };
     if !told {
-        return story.add_two_that_come_back([nodes[0], nodes[1]], [nodes[2], nodes[3]]);
+        let (forgotten, kept) = ([nodes[0], nodes[1]], [nodes[2], nodes[3]]);
+        return if story.rng.random_bool(0.5) {
+            story.add_two_that_come_back(forgotten, kept);
+        } else {
+            story.add_delete_that_comes_back_first(forgotten, kept[0]);
+        };
     }
     match story.rng.random_range(0..3) {
         0 => story.add_unheard_of_life(nodes[0], nodes[1], nodes[2]),
@@ -119,6 +124,26 @@ impl Story<'_> {
         self.fault(back_ms, self.apart_both(second, lonely));
         self.fault(back_ms + 100, Fault::Add(lonely, second));
         self.fault(back_ms + 6_500, Fault::Heal);
+    }
+
+    /// Two have the same write, which nobody else has; then they are cut off from each other, too, and a client deletes it at the second. Both
+    /// are forgotten. The second comes back, and its delete is collected; then the first one comes back with the value.
+    fn add_delete_that_comes_back_first(&mut self, forgotten: [usize; 2], asked: usize) {
+        let [first, second] = forgotten;
+        let deleted_ms = 3_200 + self.rng.random_range(0..300);
+        self.fault(2_000, self.apart_both(first, second));
+        self.request(2_500, first, Action::Put);
+        self.fault(3_000, Fault::Cut(first, second));
+        self.fault(3_000, Fault::Cut(second, first));
+        self.request_of(1, Lineage::Fresh, deleted_ms, second, Action::Get);
+        self.request_of(1, Lineage::Own, deleted_ms + 100, second, Action::Delete);
+        self.fault(4_000, Fault::Forget(asked, first));
+        self.fault(4_100, Fault::Forget(asked, second));
+        self.fault(6_000, Fault::Heal);
+        self.fault(6_000, self.apart(first));
+        self.fault(6_100, Fault::Add(asked, second));
+        self.fault(16_000, Fault::Heal);
+        self.fault(16_100, Fault::Add(asked, first));
     }
 
     fn apart(&self, node: usize) -> Fault {

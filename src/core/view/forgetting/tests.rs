@@ -175,11 +175,14 @@ fn a_node_can_be_told_to_forget_itself() {
 }
 
 #[test]
-fn one_that_was_never_met_can_be_forgotten_and_its_first_life_is_free() {
+fn of_one_that_was_never_met_the_lives_begun_by_then_are_forgotten() {
     let mut node = node(2);
-    assert_eq!(node.forget(address(2), 0, 1).0, RemoveOutcome::Forgotten);
+    let forgot = node.forget(address(2), 0, 5_000).0;
+    assert_eq!(forgot, RemoveOutcome::Forgotten);
     assert_eq!(members_and_forgotten(&node), (view(&[1]), view(&[2])));
-    meet(&mut node, &mut swim(2, 1), 1);
+    assert!(node.forgotten.covers(address(2), life(4_999)));
+    assert!(!node.forgotten.covers(address(2), life(5_001)));
+    meet(&mut node, &mut swim(2, 5_001), 1);
     assert_eq!(node.view(), view(&[1, 2]));
     assert_eq!(members_and_forgotten(&node).0, view(&[1, 2]));
 }
@@ -304,6 +307,29 @@ fn a_mark_that_turns_out_void_leaves_its_member_a_member() {
     let expected = [forgotten, Event::Remembered(address(3))];
     assert_eq!(events(&effects), expected);
     assert_eq!(members_and_forgotten(&node), (view(&[1, 3]), view(&[2])));
+    assert_eq!(node.voids, 1);
+}
+
+#[test]
+fn a_mark_that_is_dropped_because_there_are_too_many_was_not_void() {
+    let mut node = alone_among_three();
+    let one_more = u32::try_from(FORGET_MARKS_MAX).unwrap() + 1;
+    let marks: Vec<ForgetMark> = (0..one_more)
+        .map(|n| {
+            let ip = std::net::Ipv4Addr::from(0x0A14_0000 + n);
+            let address = format!("{ip}:8090").parse().unwrap();
+            ForgetMark {
+                address,
+                ..mark(2, 3, 1, 5 + u64::from(n))
+            }
+        })
+        .collect();
+    for (n, marks) in marks.chunks(100).enumerate() {
+        hear_marks(&mut node, marks, 20_000 + n as Millis);
+    }
+    assert!(!node.forgotten.covers(marks[0].address, life(1_000)));
+    assert!(node.forgotten.covers(marks[1].address, life(1_000)));
+    assert_eq!(node.voids, 0);
 }
 
 #[test]
