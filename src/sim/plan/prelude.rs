@@ -9,10 +9,10 @@ use super::{Action, Fault, Kind, Lineage, Plan, Request, Timed};
 
 /// How long a story takes; all the rest of the plan is later by as much.
 const TAKES_MS: u64 = 18_000;
-/// How long the one of the two that come back takes.
+/// How long one of two that come back takes.
 const RETURN_TAKES_MS: u64 = 21_000;
 
-/// Tells a story in one of four plans that it fits into, and the one of the two that come back in one of ten of the others. Drawn from a
+/// Tells a story in one of four plans that it fits into, and one of two that come back in one of four of the others. Drawn from a
 /// source of its own: all the rest of a plan is what it is without it.
 pub(super) fn add_story(plan: &mut Plan) {
     let mut rng = ChaCha8Rng::seed_from_u64(!plan.seed ^ 0x11FE);
@@ -20,8 +20,11 @@ pub(super) fn add_story(plan: &mut Plan) {
     if plan.kinds.contains(&Kind::LateStart) || plan.shape.tight {
         return;
     }
-    if !told && (plan.shape.nodes < 4 || !rng.random_bool(0.1)) {
-        return;
+    if !told {
+        rng = ChaCha8Rng::seed_from_u64(!plan.seed ^ 0x2FE1);
+        if plan.shape.nodes < 4 || !rng.random_bool(0.25) {
+            return;
+        }
     }
     let takes_ms = if told { TAKES_MS } else { RETURN_TAKES_MS };
     plan.quiet_ms += takes_ms;
