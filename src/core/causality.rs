@@ -65,7 +65,7 @@ pub struct CausalState {
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
-    first_times: BTreeMap<Origin, HlcTime>,
+    lowest_times: BTreeMap<Origin, HlcTime>,
     sharing: Sharing,
 }
 
@@ -112,7 +112,7 @@ impl CausalState {
             collected: None,
             frontier: Held::default(),
             newest_tombstone: HlcTime::ZERO,
-            first_times: BTreeMap::new(),
+            lowest_times: BTreeMap::new(),
             sharing: Sharing::new(),
         }
     }
@@ -208,7 +208,7 @@ impl CausalState {
     fn observe(&mut self, write: &Write) {
         let (origin, time) = (write.dot().origin, write.version.time);
         self.time = self.time.max(time);
-        let first = self.first_times.entry(origin).or_insert(time);
+        let first = self.lowest_times.entry(origin).or_insert(time);
         *first = (*first).min(time);
         if write.version.content == Content::Tombstone {
             self.newest_tombstone = self.newest_tombstone.max(time);

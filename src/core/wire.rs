@@ -100,7 +100,8 @@ pub struct Digest {
     pub bootstrapped: bool,
     /// The members and the lives of them that the sender knows.
     pub roster: Vec<RosterEntry>,
-    /// The sender has every write of every life that goes on, up to this stamp.
+    /// The sender has every write of every life that goes on, up to this stamp, and has had it for a while; zero while it has
+    /// versions set aside.
     pub frontier: HlcTime,
     /// Whether the sender has versions set aside which it may write again.
     pub aside: bool,

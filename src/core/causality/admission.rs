@@ -141,7 +141,7 @@ impl CausalState {
         lacking.any(|(origin, _)| {
             let promised = cut.rest.promises.iter().find(|(o, _)| *o == origin);
             let promised = promised.map_or(HlcTime::ZERO, |(_, time)| *time);
-            let first = self.first_times.get(&origin).copied().unwrap_or_default();
+            let first = self.lowest_times.get(&origin).copied().unwrap_or_default();
             // Of what it lacks every write is stamped above its promise, and none is stamped below the first.
             promised < time && first <= time
         })

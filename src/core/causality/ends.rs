@@ -10,6 +10,7 @@ use crate::core::clock::{Clock, Clocks};
 use crate::core::coverage::Coverage;
 use crate::core::ended::{Ended, EndedLimits, Settlement};
 use crate::core::id::{Address, Incarnation};
+use crate::core::roster::Lives;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{Collected, Digest, JoinRest};
 use crate::core::write::{Content, End, Version, Write};
@@ -182,14 +183,14 @@ impl CausalState {
         let Self {
             covered,
             promises,
-            first_times,
+            lowest_times,
             ..
         } = self;
         if self.settlement.has_floors_of(covered) {
             return;
         }
         promises.prune(covered);
-        first_times.retain(|origin, _| !covered.has_ended(origin));
+        lowest_times.retain(|origin, _| !covered.has_ended(origin));
         self.settlement = Arc::new(Settlement::new(
             self.origin,
             self.domain,
@@ -345,7 +346,7 @@ impl CausalState {
     }
 
     /// The lives known.
-    pub fn lives(&self) -> &crate::core::roster::Lives {
+    pub fn lives(&self) -> &Lives {
         &self.lives
     }
 
