@@ -45,9 +45,10 @@ impl Causality {
     }
 
     fn admit(&mut self, batch: Batch) -> Result<(), PushRefusal> {
+        let from = batch.from.address;
         let delivery = match self.state.deliver(batch) {
             Ok(delivery) => delivery,
-            Err(untaken) => return Err(self.heed_untaken(untaken)),
+            Err(untaken) => return Err(self.heed_untaken(from, untaken)),
         };
         let metrics = &self.parts.metrics;
         metrics.writes_parked.inc_by(delivery.parked as u64);
@@ -63,12 +64,12 @@ impl Causality {
         Ok(())
     }
 
-    fn heed_untaken(&mut self, untaken: Untaken) -> PushRefusal {
+    fn heed_untaken(&mut self, from: Address, untaken: Untaken) -> PushRefusal {
         match untaken {
             Untaken::Superseded(life) => PushRefusal::Superseded(life),
             Untaken::Late | Untaken::Unagreed => PushRefusal::Late,
             Untaken::LeftOut => {
-                self.be_reborn("the others have agreed on ends without this replica");
+                self.be_left_out(from);
                 PushRefusal::NotServing
             }
         }
@@ -104,7 +105,10 @@ impl Causality {
                 let (have, now) = (self.state.covered(), self.parts.uptime.now());
                 self.repair.consider(digest, have, may_join, now)
             }
-            Mending::Whole => self.repair.bootstrap(digest, may_join),
+            Mending::Whole => {
+                let now = self.parts.uptime.now();
+                self.repair.bootstrap(digest, may_join, now)
+            }
             Mending::No => false,
         };
         if due {
@@ -165,8 +169,11 @@ impl Causality {
             return;
         }
         self.repair.ended();
-        let joined =
-            result.and_then(|cut| self.state.join(cut).map_err(|why| self.heed_unusable(why)));
+        let joined = result.and_then(|cut| {
+            self.state
+                .join(cut)
+                .map_err(|why| self.heed_unusable(from, why))
+        });
         let repairs = &self.parts.metrics.repairs;
         match joined {
             Ok(writes) => {
@@ -181,15 +188,20 @@ impl Causality {
         }
     }
 
-    fn heed_unusable(&mut self, why: Unusable) -> String {
+    fn heed_unusable(&mut self, from: Address, why: Unusable) -> String {
         match why {
             Unusable::Outlived(life) => self.be_outlived(life),
-            Unusable::LeftOut => {
-                self.be_reborn("the others have agreed on ends without this replica");
-            }
+            Unusable::LeftOut => self.be_left_out(from),
             Unusable::Ended | Unusable::Late | Unusable::Unagreed => {}
         }
         why.to_string()
+    }
+
+    /// What `from` has shown. A join from one that was left out as well would bring back what this replica is born again for.
+    fn be_left_out(&mut self, from: Address) {
+        self.be_reborn("the others have agreed on ends without this replica");
+        let (patience_ms, now) = (self.parts.rules.bootstrap_ms, self.parts.uptime.now());
+        self.repair.ask_first(from, patience_ms, now);
     }
 
     fn install(&mut self, from: Address, writes: Vec<Write>) {
