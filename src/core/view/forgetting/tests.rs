@@ -325,10 +325,10 @@ fn two_that_operators_have_had_forget_each_other_still_find_each_other_and_stay_
     node.forget(address(3), 20_000, 5_000);
     let to = receivers(&run(&mut node, 20_000 + 2 * ANNOUNCE_MS));
     assert!(to.contains(&address(3)), "{to:?}");
-    meet(&mut node, &mut swim(3, 1_000), 21_000);
-    assert!(node.is_configured(address(3)), "it is told by heartbeats");
+    run_with(&mut node, &mut [swim(3, 1_000)], 21_000, 23_000);
+    assert!(node.is_configured(address(3)), "heartbeats tell it");
     assert_eq!(node.view(), view(&[1]));
-    meet(&mut node, &mut swim(3, 2_000), 21_000);
+    meet(&mut node, &mut swim(3, 2_000), 23_000);
     assert_eq!(node.view(), view(&[1, 3]), "a later life is free");
 }
 
