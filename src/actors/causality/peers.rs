@@ -281,7 +281,12 @@ impl Handler<Mail<ReadJoin>> for Causality {
         let admission = self.admission(request.domain, room);
         let over = self.state.successor(request.from).is_some();
         let over = over.then_some(JoinRefusal::Superseded);
-        match over.or_else(|| self.serving.refuses_join(admission)) {
+        // One that is removed goes on in a life that is over; who does not know that yet must not begin with what it has.
+        let own_over = self.is_outlived().then_some(JoinRefusal::NotServing);
+        match over
+            .or(own_over)
+            .or_else(|| self.serving.refuses_join(admission))
+        {
             Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
             None => self.cut_difference(request, reply),
         }
