@@ -26,6 +26,16 @@ pub struct Repair {
     rules: RepairRules,
     running: Option<Address>,
     ahead: BTreeMap<Address, Ahead>,
+    /// Who alone is asked while this replica is starting.
+    first: Option<First>,
+}
+
+#[derive(Debug)]
+struct First {
+    who: Address,
+    /// For how long it may be silent.
+    patience_ms: u64,
+    until: Millis,
 }
 
 #[derive(Debug)]
@@ -42,7 +52,19 @@ impl Repair {
             rules,
             running: None,
             ahead: BTreeMap::new(),
+            first: None,
         }
+    }
+
+    /// This one has shown that the replica took no part in what others agreed on, so it is born again. Whoever else is reached may
+    /// have taken no part either: so only this one is asked, unless for so long it says nothing, or cannot be asked.
+    pub fn ask_first(&mut self, who: Address, patience_ms: u64, now: Millis) {
+        let until = now + patience_ms;
+        self.first = Some(First {
+            who,
+            patience_ms,
+            until,
+        });
     }
 
     /// Takes note of a digest. True: ask its sender for a join now; it counts as running then.
@@ -114,7 +136,18 @@ impl Repair {
 
     /// Takes note of a digest while this replica is starting. True: ask its sender for a join now,
     /// whatever it has; it counts as running then.
-    pub fn bootstrap(&mut self, digest: &Digest, may_join: bool) -> bool {
+    pub fn bootstrap(&mut self, digest: &Digest, may_join: bool, now: Millis) -> bool {
+        match &mut self.first {
+            Some(first) if now < first.until => {
+                if first.who != digest.from.address {
+                    return false;
+                }
+                if may_join && digest.bootstrapped {
+                    first.until = now + first.patience_ms;
+                }
+            }
+            Some(_) | None => self.first = None,
+        }
         let join = self.may_ask(digest, may_join);
         if join {
             self.running = Some(digest.from.address);
@@ -240,10 +273,32 @@ mod tests {
         starting.status = Status::Removed;
         starting.bootstrapped = false;
         assert!(!repair.consider(&starting, &Coverage::new(), true, 0));
-        assert!(!repair.bootstrap(&starting, true) && !repair.bootstrap(&ahead, false));
-        assert!(repair.bootstrap(&ahead, true) && !repair.bootstrap(&ahead, true));
+        assert!(!repair.bootstrap(&starting, true, 0) && !repair.bootstrap(&ahead, false, 0));
+        assert!(repair.bootstrap(&ahead, true, 0) && !repair.bootstrap(&ahead, true, 0));
         assert!(!repair.consider(&ahead, &Coverage::new(), true, 0));
         repair.ended();
         assert!(repair.consider(&ahead, &Coverage::new(), true, 0));
+    }
+
+    #[test]
+    fn who_was_left_out_asks_the_one_who_has_shown_it_and_others_only_once_that_one_cannot_be_asked()
+     {
+        let mut repair = Repair::new(RULES);
+        let shown_by = digest(&[(1, 2)], false);
+        let mut other = digest(&[(1, 2)], false);
+        other.from = origin(2);
+        repair.ask_first(shown_by.from.address, 500, 1_000);
+        assert!(!repair.bootstrap(&other, true, 1_100));
+        assert!(repair.bootstrap(&shown_by, true, 1_400));
+        repair.ended();
+        assert!(
+            !repair.bootstrap(&other, true, 1_899),
+            "it was there at 1,400"
+        );
+        let mut reborn = shown_by.clone();
+        reborn.bootstrapped = false;
+        assert!(!repair.bootstrap(&reborn, true, 1_899));
+        assert!(!repair.bootstrap(&shown_by, false, 1_899));
+        assert!(repair.bootstrap(&other, true, 1_900));
     }
 }

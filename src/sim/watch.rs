@@ -142,13 +142,19 @@ fn stamp_of(write: &Write) -> Stamp {
 
 /// Everything that a node holds, by a join of all its pages in no time; `None` if it gives none now.
 pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> {
-    let node = network.node(node)?;
     let nobody = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
+    let asker = Origin {
+        address: Address::try_from(nobody).ok()?,
+        incarnation: Incarnation::starting(1, 0),
+    };
+    cut_as(network, node, asker, session).await
+}
+
+/// As that, in the name of somebody, whose own session ends by that: another one may be more than the node gives.
+pub async fn cut_as(network: &Network, node: Address, asker: Origin, session: u64) -> Option<Cut> {
+    let node = network.node(node)?;
     let mut request = JoinRequest {
-        from: Origin {
-            address: Address::try_from(nobody).ok()?,
-            incarnation: Incarnation::starting(1, 0),
-        },
+        from: asker,
         domain: Domain::UNSHARDED,
         covered: Coverage::new(),
         session,

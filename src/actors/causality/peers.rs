@@ -45,9 +45,10 @@ impl Causality {
     }
 
     fn admit(&mut self, batch: Batch) -> Result<(), PushRefusal> {
+        let from = batch.from.address;
         let delivery = match self.state.deliver(batch) {
             Ok(delivery) => delivery,
-            Err(untaken) => return Err(self.heed_untaken(untaken)),
+            Err(untaken) => return Err(self.heed_untaken(from, untaken)),
         };
         let metrics = &self.parts.metrics;
         metrics.writes_parked.inc_by(delivery.parked as u64);
@@ -63,12 +64,12 @@ impl Causality {
         Ok(())
     }
 
-    fn heed_untaken(&mut self, untaken: Untaken) -> PushRefusal {
+    fn heed_untaken(&mut self, from: Address, untaken: Untaken) -> PushRefusal {
         match untaken {
             Untaken::Superseded(life) => PushRefusal::Superseded(life),
             Untaken::Late | Untaken::Unagreed => PushRefusal::Late,
             Untaken::LeftOut => {
-                self.be_reborn("the others have agreed on ends without this replica");
+                self.be_left_out(from);
                 PushRefusal::NotServing
             }
         }
@@ -103,7 +104,10 @@ impl Causality {
                 let (have, now) = (self.state.covered(), self.parts.uptime.now());
                 self.repair.consider(digest, have, may_join, now)
             }
-            Mending::Whole => self.repair.bootstrap(digest, may_join),
+            Mending::Whole => {
+                let now = self.parts.uptime.now();
+                self.repair.bootstrap(digest, may_join, now)
+            }
             Mending::No => false,
         };
         if due {
@@ -164,8 +168,11 @@ impl Causality {
             return;
         }
         self.repair.ended();
-        let joined =
-            result.and_then(|cut| self.state.join(cut).map_err(|why| self.heed_unusable(why)));
+        let joined = result.and_then(|cut| {
+            self.state
+                .join(cut)
+                .map_err(|why| self.heed_unusable(from, why))
+        });
         let repairs = &self.parts.metrics.repairs;
         match joined {
             Ok(writes) => {
@@ -180,15 +187,20 @@ impl Causality {
         }
     }
 
-    fn heed_unusable(&mut self, why: Unusable) -> String {
+    fn heed_unusable(&mut self, from: Address, why: Unusable) -> String {
         match why {
             Unusable::Outlived(life) => self.be_outlived(life),
-            Unusable::LeftOut => {
-                self.be_reborn("the others have agreed on ends without this replica");
-            }
+            Unusable::LeftOut => self.be_left_out(from),
             Unusable::Ended | Unusable::Late | Unusable::Unagreed => {}
         }
         why.to_string()
+    }
+
+    /// What `from` has shown. A join from one that was left out as well would bring back what this replica is born again for.
+    fn be_left_out(&mut self, from: Address) {
+        self.be_reborn("the others have agreed on ends without this replica");
+        let (patience_ms, now) = (self.parts.rules.bootstrap_ms, self.parts.uptime.now());
+        self.repair.ask_first(from, patience_ms, now);
     }
 
     fn install(&mut self, from: Address, writes: Vec<Write>) {
@@ -268,7 +280,12 @@ impl Handler<Mail<ReadJoin>> for Causality {
         let admission = self.admission(request.domain, room);
         let over = self.state.successor(request.from).is_some();
         let over = over.then_some(JoinRefusal::Superseded);
-        match over.or_else(|| self.serving.refuses_join(admission)) {
+        // One that is removed goes on in a life that is over; who does not know that yet must not begin with what it has.
+        let own_over = self.is_outlived().then_some(JoinRefusal::NotServing);
+        match over
+            .or(own_over)
+            .or_else(|| self.serving.refuses_join(admission))
+        {
             Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
             None => self.cut_difference(request, reply),
         }

@@ -2,7 +2,8 @@
 //!
 //! A member that is forgotten and not up is no member any more. One that returns is met as any stranger, and
 //! learns from the heartbeats that it was forgotten. Where two sides of a cut have forgotten each other, neither
-//! would announce itself to the other any more: so the forgotten are still announced to, one in each round.
+//! would announce itself to the other any more: so the forgotten are still announced to, one in each round, and those that an
+//! operator took out by that, too: no heartbeat would tell them of it.
 
 use super::{Effect, Event, ForgetMark, ForgetReason, Membership, NoRoom, Peer, RemoveOutcome};
 use crate::core::Millis;
@@ -272,8 +273,8 @@ impl Membership {
     /// Announces this node to the next one of the forgotten.
     pub(super) fn announce_to_forgotten(&mut self, now: Millis) {
         let mut next = None;
-        for (address, life, _) in self.forgotten.iter() {
-            let wanted = !self.is_configured(address) && !self.removals.cover(address, life);
+        for (address, ..) in self.forgotten.iter() {
+            let wanted = !self.is_configured(address);
             if wanted && Some(address) > self.announced_last {
                 next = Some(address);
                 break;

@@ -7,6 +7,7 @@ use super::super::watch;
 use super::{ASIDE, Run};
 use crate::checker::OperationId;
 use crate::core::id::{Dot, Origin};
+use crate::core::join::Cut;
 use crate::core::write::Write;
 
 /// The first session in which nodes are asked for all that they have at their crash; the watch's own never get so far.
@@ -52,10 +53,7 @@ impl Run {
         if !self.was_reborn() {
             return Vec::new();
         }
-        self.crashes += 1;
-        let session = CRASHES + self.crashes;
-        let address = self.cluster.addresses[node];
-        let Some(cut) = watch::cut(&self.network, address, session).await else {
+        let Some(cut) = self.last_look(node).await else {
             return Vec::new();
         };
         let is_lost = |w: &&Write| lost.contains(&w.dot());
@@ -69,6 +67,27 @@ impl Run {
         };
         let names = clients.acknowledged().filter(|(id, _)| is_it(id));
         names.map(|(_, dot)| dot).collect()
+    }
+
+    /// Everything that a node holds which is about to end. It may give as many others as it can all that it has: then one of them
+    /// gets no more.
+    async fn last_look(&mut self, node: usize) -> Option<Cut> {
+        let address = self.cluster.addresses[node];
+        self.crashes += 1;
+        let session = CRASHES + self.crashes;
+        if let Some(cut) = watch::cut(&self.network, address, session).await {
+            return Some(cut);
+        }
+        let running = self.digests().await.into_iter().flatten();
+        let running = running.map(|digest| digest.origin);
+        let lives: Vec<Origin> = running.chain(self.crashed.keys().copied()).collect();
+        for asker in lives {
+            let cut = watch::cut_as(&self.network, address, asker, session).await;
+            if cut.is_some() {
+                return cut;
+            }
+        }
+        None
     }
 
     fn has_aside(&self, node: usize) -> bool {

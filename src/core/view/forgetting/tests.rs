@@ -121,8 +121,7 @@ fn an_operator_forgets_a_member_that_is_down_and_it_is_no_member_any_more() {
     let made = mark(1, 3, 1, 5_000);
     assert_eq!(node.marks.to_vec(), [made]);
     assert!(node.removals.cover(address(3), life(1_000)), "as by DELETE");
-    let to = receivers(&run(&mut node, 30_000));
-    assert!(!to.contains(&address(3)), "and out by an operator's word");
+    assert_eq!(node.view(), view(&[1]), "and out by an operator's word");
 }
 
 #[test]
@@ -344,6 +343,20 @@ fn two_that_have_forgotten_each_other_still_find_each_other() {
     let times = |number| to.iter().filter(|a| **a == address(number)).count();
     assert!(to.len() <= 6, "at most one in each round: {to:?}");
     assert!(times(2) >= 2 && times(3) >= 2, "each in turn: {to:?}");
+}
+
+/// Neither is configured at the other any more, so no heartbeat tells them that they were forgotten.
+#[test]
+fn two_that_operators_have_had_forget_each_other_still_find_each_other_and_stay_out() {
+    let mut node = alone_among_three();
+    node.forget(address(3), 20_000, 5_000);
+    let to = receivers(&run(&mut node, 20_000 + 2 * ANNOUNCE_MS));
+    assert!(to.contains(&address(3)), "{to:?}");
+    run_with(&mut node, &mut [swim(3, 1_000)], 21_000, 23_000);
+    assert!(node.is_configured(address(3)), "heartbeats tell it");
+    assert_eq!(node.view(), view(&[1]));
+    meet(&mut node, &mut swim(3, 2_000), 23_000);
+    assert_eq!(node.view(), view(&[1, 3]), "a later life is free");
 }
 
 #[test]
