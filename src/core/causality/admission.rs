@@ -6,7 +6,7 @@ use crate::core::coverage::Coverage;
 use crate::core::id::{Incarnation, Origin};
 use crate::core::join::Cut;
 use crate::core::stamp::HlcTime;
-use crate::core::wire::{Batch, Collected};
+use crate::core::wire::Batch;
 use crate::core::write::{Content, Write};
 
 /// Why nothing of a batch was taken.
@@ -92,31 +92,36 @@ impl CausalState {
         if let Some(life) = self.own_later_life(&cut.covered) {
             return Err(Unusable::Outlived(life));
         }
-        let has_seen = |has: &Coverage, collected: &Collected| !has.is_behind(&collected.covered);
+        match (self.first_fault(cut), self.is_left_out_of(cut)) {
+            (None, false) => Ok(()),
+            (Some(why), false) => Err(why),
+            // Each has agreed on ends, or has collected, without the other: the smaller address goes on, or they would stay apart.
+            (Some(why), true) if self.origin.address < cut.from.address => Err(why),
+            (_, true) => Err(Unusable::LeftOut),
+        }
+    }
+
+    /// What the answerer of a cut has that this replica must not take.
+    fn first_fault(&self, cut: &Cut) -> Option<Unusable> {
         let collected = self.collected.as_ref();
-        let judged = collected.is_none_or(|collected| has_seen(&cut.covered, collected));
+        let judged = collected.is_none_or(|c| !cut.covered.is_behind(&c.covered));
         if !judged && cut.writes.iter().any(|write| self.is_late(write)) {
-            return Err(Unusable::Late);
+            return Some(Unusable::Late);
         }
-        if self
-            .ended
-            .first_exceeded(cut.covered.clock(), &self.covered)
-            .is_some()
-        {
-            return Err(Unusable::Unagreed);
-        }
-        let exceeded = cut
-            .rest
-            .ended
-            .first_exceeded(self.covered.clock(), &cut.covered);
+        let theirs = cut.covered.clock();
+        let exceeded = self.ended.first_exceeded(theirs, &self.covered);
+        exceeded.map(|_| Unusable::Unagreed)
+    }
+
+    /// Whether the answerer of a cut must not take what this replica has.
+    fn is_left_out_of(&self, cut: &Cut) -> bool {
+        let ended = &cut.rest.ended;
+        let exceeded = ended.first_exceeded(self.covered.clock(), &cut.covered);
         let collected = cut.rest.collected.as_ref();
         let holds_late = collected.is_some_and(|collected| {
-            !has_seen(&self.covered, collected) && self.holds_late(cut, collected.time)
+            self.covered.is_behind(&collected.covered) && self.holds_late(cut, collected.time)
         });
-        if exceeded.is_some() || holds_late {
-            return Err(Unusable::LeftOut);
-        }
-        Ok(())
+        exceeded.is_some() || holds_late
     }
 
     fn own_later_life(&self, covered: &Coverage) -> Option<Incarnation> {

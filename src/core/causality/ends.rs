@@ -242,9 +242,6 @@ impl CausalState {
     /// clock: restarted without memory of what it has heard, it stamps its writes by that. Zero while it has
     /// versions set aside: a tombstone may be to end one of them, and must not go before that was looked at.
     pub fn frontier(&mut self, now: Millis, wall_ms: u64, rules: &EndRules) -> HlcTime {
-        if self.has_aside() {
-            return HlcTime::ZERO;
-        }
         self.promises.adopt(&self.covered);
         let roster = self.lives.roster();
         let others = self.promises.frontier(self.origin, &roster, &self.covered);
@@ -254,7 +251,12 @@ impl CausalState {
         };
         let own = self.time.min(wall);
         let reached = others.map_or(own, |others| others.min(own));
-        self.frontier.hold(now, reached, rules.margin_ms)
+        let said = self.frontier.hold(now, reached, rules.margin_ms);
+        if self.has_aside() {
+            HlcTime::ZERO
+        } else {
+            said
+        }
     }
 
     /// Up to where tombstones are gone, or must go now.
