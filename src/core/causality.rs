@@ -62,6 +62,8 @@ pub struct CausalState {
     collected: Option<Collected>,
     /// What this replica says of its frontier.
     frontier: Held,
+    /// Up to where it has ever had everything.
+    whole: HlcTime,
     /// The newest tombstone that was applied here.
     newest_tombstone: HlcTime,
     /// Of every life that goes on: none of its winners here is stamped lower.
@@ -111,6 +113,7 @@ impl CausalState {
             aside: None,
             collected: None,
             frontier: Held::default(),
+            whole: HlcTime::ZERO,
             newest_tombstone: HlcTime::ZERO,
             lowest_times: BTreeMap::new(),
             sharing: Sharing::new(),

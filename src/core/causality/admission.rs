@@ -121,7 +121,17 @@ impl CausalState {
         let holds_late = collected.is_some_and(|collected| {
             self.covered.is_behind(&collected.covered) && self.holds_late(cut, collected.time)
         });
-        exceeded.is_some() || holds_late
+        let was_away = collected.is_some_and(|collected| self.was_away(collected.time));
+        exceeded.is_some() || holds_late || was_away
+    }
+
+    /// Whether a value may be here that a tombstone stamped at or below `time` has ended, which is gone: this replica has never had
+    /// everything up to there. It began with what a forgotten one had.
+    fn was_away(&self, time: HlcTime) -> bool {
+        let whole = self.whole.max(self.collected());
+        let mut lowest = self.lowest_times.values();
+        let has_older = !self.ended.is_empty() || lowest.any(|lowest| *lowest <= time);
+        has_older && time > whole.max(self.reached())
     }
 
     fn own_later_life(&self, covered: &Coverage) -> Option<Incarnation> {

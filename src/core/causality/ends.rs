@@ -243,20 +243,26 @@ impl CausalState {
     /// versions set aside: a tombstone may be to end one of them, and must not go before that was looked at.
     pub fn frontier(&mut self, now: Millis, wall_ms: u64, rules: &EndRules) -> HlcTime {
         self.promises.adopt(&self.covered);
-        let roster = self.lives.roster();
-        let others = self.promises.frontier(self.origin, &roster, &self.covered);
         let wall = HlcTime {
             ms: wall_ms,
             count: u32::MAX,
         };
-        let own = self.time.min(wall);
-        let reached = others.map_or(own, |others| others.min(own));
+        let reached = self.reached();
+        self.whole = self.whole.max(reached);
+        let reached = reached.min(wall);
         let said = self.frontier.hold(now, reached, rules.margin_ms);
         if self.has_aside() {
             HlcTime::ZERO
         } else {
             said
         }
+    }
+
+    /// Up to where it has every write of every life that goes on.
+    pub(super) fn reached(&self) -> HlcTime {
+        let roster = self.lives.roster();
+        let others = self.promises.frontier(self.origin, &roster, &self.covered);
+        others.map_or(self.time, |others| others.min(self.time))
     }
 
     /// Up to where tombstones are gone, or must go now.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::testing::{dot, origin, write, write_after};
-use crate::core::wire::JoinRest;
+use crate::core::wire::{Collected, JoinRest};
 
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
@@ -73,6 +73,43 @@ fn a_join_covers_and_releases_what_waited_for_it() {
     assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
     assert_eq!(state.covered().get(&origin(1)), 3);
     assert!(state.time().ms >= 77);
+}
+
+/// The first has a value; the second has seen it deleted and has collected the tombstone.
+#[test]
+fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
+    let covered = |counter| Coverage::from_iter([(origin(1), counter)]);
+    let time = |ms| HlcTime { ms, count: 0 };
+    let first = |promised| Cut {
+        from: origin(2),
+        covered: covered(1),
+        time: time(77),
+        writes: vec![write(1, 1)],
+        rest: JoinRest {
+            promises: vec![(origin(1), time(promised))],
+            ..JoinRest::default()
+        },
+    };
+    let second = || Cut {
+        from: origin(3),
+        covered: covered(2),
+        time: time(77),
+        writes: Vec::new(),
+        rest: JoinRest {
+            collected: Some(Collected {
+                time: time(9),
+                covered: covered(2),
+            }),
+            ..JoinRest::default()
+        },
+    };
+    let mut stale = state(9);
+    stale.join(first(1)).unwrap();
+    assert_eq!(stale.join(second()), Err(Unusable::LeftOut));
+    let mut whole = state(9);
+    whole.join(first(9)).unwrap();
+    assert_eq!(whole.join(second()), Ok(vec![]), "it has had the tombstone");
+    assert_eq!(state(9).join(second()), Ok(vec![]), "it has nothing");
 }
 
 #[test]
