@@ -69,6 +69,22 @@ const FAILED_ONCE_WITH_ENDS: &[(u64, &str)] = &[
         5_000_592,
         "an older version, written again first, took the place of a newer one that was set aside elsewhere",
     ),
+    (
+        7_001_292,
+        "a join was taken from a forgotten replica that was removed and so went on in its life",
+    ),
+    (
+        7_004_296,
+        "a member that was never met was forgotten, and when it came it had agreed on other ends",
+    ),
+    (
+        7_009_349,
+        "two sides of a cut whose operators had each forgotten one of the other never met again",
+    ),
+    (
+        7_016_154,
+        "replicas that were left out of what was agreed went on joining from each other",
+    ),
 ];
 
 /// In this one a member is forgotten for room, which is rare.
