@@ -138,7 +138,8 @@ fn any_given_up(some: Vec<(AnyOrigin, Number, bool)>) -> GivenUp {
         } else {
             &mut given_up.taken_over
         };
-        tails.raise(origin.into(), counter.counter());
+        let upto = counter.counter();
+        tails.raise(origin.into(), upto / 2, upto);
     }
     given_up
 }

@@ -91,7 +91,7 @@ impl Aside {
                 Fate::Reissue => settled.reissue.push(write),
                 Fate::Lose => {
                     let Dot { origin, counter } = write.dot();
-                    lost.raise(origin, counter);
+                    lost.raise(origin, counter.saturating_sub(1), counter);
                     settled.lost.push(write);
                 }
             }
@@ -124,16 +124,11 @@ impl Present {
     /// Whether the version may depend on something that is lost: nobody is ever shown an effect without its cause.
     fn follows(&self, version: &Version, lost: &Tails) -> bool {
         let deps = version.deps.get(&self.domain);
-        deps.into_iter()
-            .flat_map(Clock::iter)
-            .any(|(origin, counter)| {
-                let agreed = self.ended.counter(&origin).unwrap_or(0);
-                let beyond = Dot {
-                    origin,
-                    counter: agreed + 1,
-                };
-                self.covered.has_ended(&origin) && counter > agreed && lost.covers(&beyond)
-            })
+        let mut deps = deps.into_iter().flat_map(Clock::iter);
+        deps.any(|(origin, counter)| {
+            let agreed = self.ended.counter(&origin).unwrap_or(0);
+            self.covered.has_ended(&origin) && lost.meet(&origin, agreed, counter)
+        })
     }
 }
 
@@ -197,7 +192,7 @@ mod tests {
     #[test]
     fn what_follows_something_that_is_lost_is_lost_with_it() {
         let mut now = present(0);
-        now.given_up.lost.raise(origin(2), 4);
+        now.given_up.lost.raise(origin(2), 3, 4);
         let follows = write_after(2, 6, &[dot(2, 4)]);
         let indirectly = write_after(1, 7, &[dot(2, 6)]);
         let apart = write_after(1, 8, &[dot(1, 3)]);
@@ -209,7 +204,7 @@ mod tests {
     #[test]
     fn what_follows_something_that_was_taken_over_is_issued_again() {
         let mut now = present(0);
-        now.given_up.taken_over.raise(origin(2), 4);
+        now.given_up.taken_over.raise(origin(2), 3, 4);
         let writes = vec![write(2, 4), write_after(2, 6, &[dot(2, 4)])];
         assert_eq!(settle(writes, &now), (vec![dot(2, 6)], vec![]));
     }

@@ -3,7 +3,8 @@
 //! A replica that was forgotten or outlived may still hold such writes and write them again when it is back. Each is decided about once: it is
 //! *lost*, or one of those who hold it has *taken it over*. A client that depends on one and is told that it is lost goes on without
 //! it; what it writes then must not be overturned by the old value. And of two who hold one only the first may write it again, since
-//! what it wrote may have been overwritten by then. So what is decided about is given up by all others, for ever (ADR 11).
+//! what it wrote may have been overwritten by then. So what is decided about is given up by all others, for ever (ADR 11). What had been agreed on
+//! is not: if all are born again, nobody knows any more that it was.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,16 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::id::{Address, Dot, Incarnation, Origin};
 
-/// Writes of one address: of each of its last lives those up to a counter, of the earlier ones all.
+/// Writes of one life: those after the first counter, up to the second.
+type Range = (u64, u64);
+
+/// Writes of one address: of each of its last lives a range, of the earlier ones all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "(Incarnation, BTreeMap<Incarnation, u64>)")]
+#[serde(try_from = "(Incarnation, BTreeMap<Incarnation, Range>)")]
 struct Tail {
     /// All of the lives below this one.
     below: Incarnation,
-    lives: BTreeMap<Incarnation, u64>,
+    lives: BTreeMap<Incarnation, Range>,
 }
 
 /// A tail that nobody has made; what it came with changed nothing.
@@ -29,13 +33,13 @@ struct Tail {
 )]
 pub struct NoTail;
 
-impl TryFrom<(Incarnation, BTreeMap<Incarnation, u64>)> for Tail {
+impl TryFrom<(Incarnation, BTreeMap<Incarnation, Range>)> for Tail {
     type Error = NoTail;
 
-    fn try_from(parts: (Incarnation, BTreeMap<Incarnation, u64>)) -> Result<Self, NoTail> {
+    fn try_from(parts: (Incarnation, BTreeMap<Incarnation, Range>)) -> Result<Self, NoTail> {
         let (below, lives) = parts;
-        let possible = |(life, counter): (&Incarnation, &u64)| {
-            *life >= below && (1..=Clock::COUNTER_MAX).contains(counter)
+        let possible = |(life, (after, upto)): (&Incarnation, &Range)| {
+            *life >= below && after < upto && *upto <= Clock::COUNTER_MAX
         };
         if lives.len() <= Self::LIVES_MAX && lives.iter().all(possible) {
             Ok(Self { below, lives })
@@ -49,12 +53,12 @@ impl Tail {
     /// Lives told apart; of those before these all is meant.
     const LIVES_MAX: usize = 8;
 
-    fn raise(&mut self, life: Incarnation, counter: u64) {
-        if counter == 0 || life < self.below {
+    fn raise(&mut self, life: Incarnation, (after, upto): Range) {
+        if life < self.below {
             return;
         }
-        let known = self.lives.entry(life).or_default();
-        *known = (*known).max(counter);
+        let known = self.lives.entry(life).or_insert((after, upto));
+        *known = (known.0.min(after), known.1.max(upto));
         while self.lives.len() > Self::LIVES_MAX
             && let Some((first, _)) = self.lives.pop_first()
         {
@@ -65,13 +69,14 @@ impl Tail {
     fn merge(&mut self, other: &Self) {
         self.below = self.below.max(other.below);
         self.lives = self.lives.split_off(&self.below);
-        for (life, counter) in &other.lives {
-            self.raise(*life, *counter);
+        for (life, range) in &other.lives {
+            self.raise(*life, *range);
         }
     }
 
-    fn covers(&self, life: Incarnation, counter: u64) -> bool {
-        life < self.below || self.lives.get(&life).is_some_and(|last| *last >= counter)
+    fn meets(&self, life: Incarnation, (after, upto): Range) -> bool {
+        let known = self.lives.get(&life);
+        life < self.below || known.is_some_and(|known| after < known.1 && known.0 < upto)
     }
 }
 
@@ -85,11 +90,11 @@ impl Tails {
         Self(BTreeMap::new())
     }
 
-    /// Adds the writes of this life up to this counter.
-    pub fn raise(&mut self, life: Origin, counter: u64) {
-        if counter > 0 {
+    /// Adds the writes of this life after the first counter, which was agreed on, up to the second.
+    pub fn raise(&mut self, life: Origin, after: u64, upto: u64) {
+        if after < upto {
             let tail = self.0.entry(life.address).or_default();
-            tail.raise(life.incarnation, counter);
+            tail.raise(life.incarnation, (after, upto));
         }
     }
 
@@ -100,14 +105,15 @@ impl Tails {
         }
     }
 
-    /// Whether the write belongs to one of them, if it was not agreed on.
+    /// Whether the write belongs to one of them.
     pub fn covers(&self, dot: &Dot) -> bool {
-        let Origin {
-            address,
-            incarnation,
-        } = dot.origin;
-        let tail = self.0.get(&address);
-        tail.is_some_and(|tail| tail.covers(incarnation, dot.counter))
+        self.meet(&dot.origin, dot.counter.saturating_sub(1), dot.counter)
+    }
+
+    /// Whether some write of this life after the first counter, up to the second, belongs to one of them.
+    pub fn meet(&self, life: &Origin, after: u64, upto: u64) -> bool {
+        let tail = self.0.get(&life.address);
+        tail.is_some_and(|tail| tail.meets(life.incarnation, (after, upto)))
     }
 
     /// Whether there is none.
@@ -140,7 +146,7 @@ impl GivenUp {
         self.taken_over.merge(&other.taken_over);
     }
 
-    /// Whether the write is given up, if it was not agreed on.
+    /// Whether the write is given up.
     pub fn covers(&self, dot: &Dot) -> bool {
         self.lost.covers(dot) || self.taken_over.covers(dot)
     }
@@ -161,14 +167,18 @@ mod tests {
     fn tails(dots: &[Dot]) -> Tails {
         let mut tails = Tails::new();
         for dot in dots {
-            tails.raise(dot.origin, dot.counter);
+            tails.raise(dot.origin, 0, dot.counter);
         }
         tails
     }
 
     #[test]
-    fn a_tail_has_the_writes_of_a_life_up_to_a_counter_and_of_no_other_one() {
-        let tails = tails(&[of_life(2, 5)]);
+    fn a_tail_has_the_writes_of_a_life_between_two_counters_and_of_no_other_one() {
+        let mut tails = tails(&[]);
+        tails.raise(of_life(2, 0).origin, 3, 5);
+        assert!(tails.covers(&of_life(2, 4)) && !tails.covers(&of_life(2, 3)));
+        let meet = |after, upto| tails.meet(&of_life(2, 0).origin, after, upto);
+        assert!(meet(0, 4) && meet(4, 9) && !meet(0, 3) && !meet(5, 9));
         assert!(tails.covers(&of_life(2, 5)));
         assert!(!tails.covers(&of_life(2, 6)));
         assert!(!tails.covers(&of_life(1, 1)));
@@ -207,8 +217,8 @@ mod tests {
         assert_eq!(postcard::from_bytes::<Tails>(&bytes), Ok(made));
         let life = origin(1).incarnation;
         let wrong = [
-            (life.next(), BTreeMap::from([(life, 1)])),
-            (life, BTreeMap::from([(life, 0)])),
+            (life.next(), BTreeMap::from([(life, (0_u64, 1_u64))])),
+            (life, BTreeMap::from([(life, (1, 1))])),
         ];
         for parts in wrong {
             let bytes = postcard::to_stdvec(&parts).unwrap();

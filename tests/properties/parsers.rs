@@ -115,7 +115,7 @@ fn any_given_up() -> impl Strategy<Value = GivenUp> {
             } else {
                 &mut given_up.taken_over
             };
-            tails.raise(origin, counter);
+            tails.raise(origin, counter / 2, counter);
         }
         given_up
     })
@@ -410,7 +410,7 @@ fn wild_digest() -> impl Strategy<Value = Digest> {
                 aside,
                 given_up: {
                     let mut given_up = GivenUp::new();
-                    given_up.lost.raise(origin, counter);
+                    given_up.lost.raise(origin, 0, counter);
                     given_up
                 },
             },

@@ -29,7 +29,7 @@ impl CausalState {
         };
         for (origin, counter) in group.iter() {
             if self.covered.has_ended(&origin) {
-                self.wishes.raise(origin, counter);
+                self.wishes.raise(origin, self.agreed(&origin), counter);
             }
         }
     }
@@ -89,14 +89,15 @@ impl CausalState {
         }
         let had = self.aside.take().unwrap_or_default();
         for (origin, counter) in had.iter() {
-            if self.is_beyond(origin, counter) {
-                self.given_up.taken_over.raise(origin, counter);
+            if self.covered.has_ended(&origin) {
+                let agreed = self.agreed(&origin);
+                self.given_up.taken_over.raise(origin, agreed, counter);
             }
         }
         for Dot { origin, counter } in settled.lost.iter().map(Write::dot) {
-            if self.is_beyond(origin, counter) {
-                self.given_up.lost.raise(origin, counter);
-            }
+            self.given_up
+                .lost
+                .raise(origin, counter.saturating_sub(1), counter);
         }
         let here = self.covered.clock().clone();
         let again = |Write { key, version }: Write| {
@@ -112,9 +113,9 @@ impl CausalState {
         Ok(settled.reissue.into_iter().map(again).collect())
     }
 
-    /// Whether this is of a life that has ended, and was not agreed on.
-    fn is_beyond(&self, origin: Origin, counter: u64) -> bool {
-        self.covered.has_ended(&origin) && self.ended.counter(&origin) < Some(counter)
+    /// The last counter of an ended life that was agreed on; 0 if none is known.
+    fn agreed(&self, origin: &Origin) -> u64 {
+        self.ended.counter(origin).unwrap_or(0)
     }
 
     /// What this replica has given up.

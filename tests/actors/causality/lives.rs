@@ -354,7 +354,7 @@ fn what_was_decided_before_something_was_given_up_stays_aside_and_is_looked_at_a
     in_virtual_time(async {
         let (stage, _) = caught_up(write(2, 1, &[])).await;
         let mut decided = reissue(&stage, vec![write(9, 3, &[])]);
-        decided.given_up.lost.raise(origin(4), 1);
+        decided.given_up.lost.raise(origin(4), 0, 1);
         stage.actor.tell(decided);
         pass(1).await;
         assert_eq!(kept_aside(&stage), [dot(9, 3)]);
