@@ -325,6 +325,7 @@ pub struct AnyRest {
     promises: Vec<(AnyOrigin, AnyTime)>,
     collected: Option<(AnyTime, AnyCoverage)>,
     newest_tombstone: AnyTime,
+    whole: AnyTime,
 }
 
 impl From<AnyRest> for JoinRest {
@@ -348,6 +349,7 @@ impl From<AnyRest> for JoinRest {
             promises: promises.map(|(o, time)| (o.into(), time.into())).collect(),
             collected,
             newest_tombstone: rest.newest_tombstone.into(),
+            whole: rest.whole.into(),
         }
     }
 }

@@ -291,6 +291,8 @@ pub struct JoinRest {
     pub collected: Option<Collected>,
     /// No tombstone in the cut is stamped higher.
     pub newest_tombstone: HlcTime,
+    /// Up to where the answerer has ever had every write.
+    pub whole: HlcTime,
 }
 
 /// A collection of tombstones. What is not covered and stamped at or below it can be judged only by who still had them.

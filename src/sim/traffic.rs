@@ -74,6 +74,7 @@ impl Traffic {
     /// A node is born again.
     pub(super) fn is_reborn(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         self.starting.is_reborn(node, since_ms, now_ms);
+        self.flights.is_reborn(node);
         // What it had said before was said by the life before.
         self.rosters.remove(&node);
     }

@@ -97,12 +97,13 @@ pub(crate) fn any_rest() -> impl Strategy<Value = JoinRest> {
     let collected = (any_time(), any_coverage());
     let collected = collected.prop_map(|(time, covered)| Collected { time, covered });
     let collected = proptest::option::of(collected);
-    (any_ended(), promises, collected, any_time()).prop_map(
-        |(ended, promises, collected, newest_tombstone)| JoinRest {
+    (any_ended(), promises, collected, (any_time(), any_time())).prop_map(
+        |(ended, promises, collected, (newest_tombstone, whole))| JoinRest {
             ended,
             promises,
             collected,
             newest_tombstone,
+            whole,
         },
     )
 }

@@ -350,8 +350,13 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
     let agreed = (wild_origin(), wild(), wild_origin(), wild());
     let collected = proptest::option::of((wild_time(), wild_coverage()));
     let promises = vec((wild_origin(), wild_time()), 0..2);
-    (vec(agreed, 0..2), promises, collected, wild_time()).prop_map(
-        |(agreed, promises, collected, newest_tombstone)| {
+    (
+        vec(agreed, 0..2),
+        promises,
+        collected,
+        (wild_time(), wild_time()),
+    )
+        .prop_map(|(agreed, promises, collected, (newest_tombstone, whole))| {
             let mut ended = Ended::new();
             for (of, counter, origin, at_ms) in agreed {
                 let finals = Clock::from_iter([(of, counter)]);
@@ -369,9 +374,9 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
                 promises,
                 collected,
                 newest_tombstone,
+                whole,
             }
-        },
-    )
+        })
 }
 
 fn wild_content() -> impl Strategy<Value = Option<Content>> {

@@ -215,6 +215,7 @@ impl CausalState {
         // The answerer may not know yet which of these are over.
         self.promises.prune(&self.covered);
         self.newest_tombstone = self.newest_tombstone.max(rest.newest_tombstone);
+        self.whole = self.whole.max(rest.whole);
         if rest.collected.as_ref().map(|c| c.time) > self.collected.as_ref().map(|c| c.time) {
             self.collected = rest.collected;
         }
@@ -235,6 +236,7 @@ impl CausalState {
             promises: self.promised(),
             collected: self.collected.clone(),
             newest_tombstone: self.newest_tombstone,
+            whole: self.whole,
         }
     }
 

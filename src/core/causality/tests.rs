@@ -80,13 +80,14 @@ fn a_join_covers_and_releases_what_waited_for_it() {
 fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
     let covered = |counter| Coverage::from_iter([(origin(1), counter)]);
     let time = |ms| HlcTime { ms, count: 0 };
-    let first = |promised| Cut {
+    let first = |promised, whole| Cut {
         from: origin(2),
         covered: covered(1),
         time: time(77),
         writes: vec![write(1, 1)],
         rest: JoinRest {
             promises: vec![(origin(1), time(promised))],
+            whole: time(whole),
             ..JoinRest::default()
         },
     };
@@ -104,11 +105,13 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
         },
     };
     let mut stale = state(9);
-    stale.join(first(1)).unwrap();
+    stale.join(first(1, 1)).unwrap();
     assert_eq!(stale.join(second()), Err(Unusable::LeftOut));
-    let mut whole = state(9);
-    whole.join(first(9)).unwrap();
-    assert_eq!(whole.join(second()), Ok(vec![]), "it has had the tombstone");
+    for (promised, whole) in [(9, 1), (1, 9)] {
+        let mut has_all = state(9);
+        has_all.join(first(promised, whole)).unwrap();
+        assert_eq!(has_all.join(second()), Ok(vec![]), "the tombstone, too");
+    }
     assert_eq!(state(9).join(second()), Ok(vec![]), "it has nothing");
 }
 

@@ -2,7 +2,7 @@
 //! leaves when that one was answered (design §8).
 //!
 //! A batch that was given up leaves no trace on the network, and others may follow it: after an outage, when the peer
-//! has taken a new life or is removed. An outage takes longer than what is looked at here; the others are seen.
+//! or the node itself has taken a new life, or the peer is removed. An outage takes longer than what is looked at here; the others are seen.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,11 @@ impl Flights {
     pub(super) fn begins(&mut self, node: Address) {
         self.gives_up(|from, _| from == node);
         self.known.retain(|(who, _), _| *who != node);
+    }
+
+    /// A node is born again: what it has sent in the life before was given up.
+    pub(super) fn is_reborn(&mut self, node: Address) {
+        self.gives_up(|from, _| from == node);
     }
 
     /// `who` hears from `whom` in this life.
@@ -93,6 +98,8 @@ mod tests {
         assert_eq!(flights.leaves(a, b, 5).1, None, "a new life");
         flights.hears_of_removals(a);
         assert_eq!(flights.leaves(a, b, 6).1, None, "was removed meanwhile");
+        flights.is_reborn(a);
+        assert_eq!(flights.leaves(a, b, 7).1, None, "its own new life");
         assert_eq!(flights.leaves(a, b, 900).1, None, "long ago");
     }
 }
