@@ -303,7 +303,13 @@ impl DigestReport {
     /// Whether the replica has this write, or a later one in its place. What was named beyond the counter agreed on at the end of its life
     /// it does not have, though it covers it.
     pub fn has(&self, dot: &Dot) -> bool {
-        self.covered.clock().covers(dot) || self.ended.counter(&dot.origin) >= Some(dot.counter)
+        dot.counter <= self.last(&dot.origin)
+    }
+
+    /// The last write of a life that the replica has, in this sense; 0 if none.
+    pub fn last(&self, origin: &Origin) -> u64 {
+        let agreed = self.ended.counter(origin).unwrap_or(0);
+        self.covered.get(origin).max(agreed)
     }
 }
 

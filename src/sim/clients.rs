@@ -1,7 +1,7 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::broken::Broken;
@@ -36,8 +36,8 @@ pub(super) struct Named {
     pub(super) last: Dot,
     /// Which of them were said to be lost: from and to which counter.
     pub(super) lost: Option<(u64, u64)>,
-    /// Whether the node that performed it had that write.
-    pub(super) had: bool,
+    /// Up to which counter the node that performed it had them.
+    pub(super) had: u64,
 }
 
 impl Named {
@@ -55,7 +55,7 @@ pub struct Clients {
     handed_out: Vec<Observed>,
     named: Vec<Named>,
     /// Of requests that were performed: what they had named that their node had.
-    had: BTreeSet<(usize, Dot)>,
+    had: BTreeMap<(usize, Origin), u64>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
@@ -116,7 +116,7 @@ impl Default for Clients {
             newest: vec![Observed::default(); CLIENTS],
             handed_out: Vec::new(),
             named: Vec::new(),
-            had: BTreeSet::new(),
+            had: BTreeMap::new(),
             operations: Vec::new(),
             dots: Vec::new(),
             waited: 0,
@@ -228,7 +228,7 @@ impl Clients {
                 operation: OperationId(sent.id as u64),
                 at_ms: sent.at_ms,
                 last: whole,
-                had: self.had.contains(&(sent.id, whole)),
+                had: self.had.get(&(sent.id, origin)).copied().unwrap_or(0),
                 lost: lost.get(&origin).copied(),
             });
         }
@@ -312,10 +312,9 @@ impl Clients {
             return;
         }
         let entries = sent.observed.metadata.clocks.iter();
-        let dots = entries.flat_map(|(_, clock)| clock.iter());
-        let dots = dots.map(|(origin, counter)| Dot { origin, counter });
-        let had = dots.filter(|dot| node.has(dot));
-        self.had.extend(had.map(|dot| (sent.id, dot)));
+        let named = entries.flat_map(|(_, clock)| clock.iter());
+        let had = named.map(|(origin, _)| ((sent.id, origin), node.last(&origin)));
+        self.had.extend(had);
         let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
         let need = metadata.clocks.get(&node.domain);
         if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {

@@ -133,7 +133,7 @@ impl Run {
             // A push that was on its way when its maker crashed may still have arrived.
             let later = performed
                 .iter()
-                .filter(|named| named.at_ms > *lost_ms && !named.had);
+                .filter(|named| named.at_ms > *lost_ms && named.had < dot.counter);
             let untold = later.filter(names).find(|named| !named.told_lost(dot));
             untold.map(|named| (named.operation, *dot))
         });
