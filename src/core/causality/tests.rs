@@ -115,6 +115,39 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
     assert_eq!(state(9).join(second()), Ok(vec![]), "it has nothing");
 }
 
+/// It has had everything, but has taken a write of an isolated life since, stamped below what the other one had collected by then.
+#[test]
+fn who_has_taken_a_late_write_is_born_again_when_it_meets_what_was_collected_before() {
+    let time = |ms| HlcTime { ms, count: 0 };
+    let covered = |counter| Coverage::from_iter([(origin(1), counter)]);
+    let from = |counter, rest| Cut {
+        from: origin(2),
+        covered: covered(counter),
+        time: time(77),
+        writes: Vec::new(),
+        rest,
+    };
+    let collected = JoinRest {
+        collected: Some(Collected {
+            time: time(9),
+            covered: covered(2),
+        }),
+        ..JoinRest::default()
+    };
+    let whole = JoinRest {
+        whole: time(9),
+        ..JoinRest::default()
+    };
+    for (late, joined) in [(false, Ok(vec![])), (true, Err(Unusable::LeftOut))] {
+        let mut state = state(9);
+        state.join(from(1, whole.clone())).unwrap();
+        if late {
+            state.deliver(batch(vec![write(3, 1)])).unwrap();
+        }
+        assert_eq!(state.join(from(2, collected.clone())), joined);
+    }
+}
+
 #[test]
 fn an_origin_never_heard_of_is_unmet_and_another_shards_is_not_checked() {
     let state = state(9);
