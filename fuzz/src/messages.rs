@@ -6,11 +6,11 @@ use arbitrary::Arbitrary;
 use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
+use causet::core::given_up::GivenUp;
 use causet::core::id::{Dot, Origin};
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::swim::Identity;
-use causet::core::tail::GivenUp;
 use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
     Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,

@@ -185,16 +185,11 @@ impl Causality {
             pushing: true,
             admits: admits && self.serving.status() == Status::Serving,
             roster: self.state.lives().roster(),
-            bootstrapped: self.serving.has_caught_up() && !self.is_outlived(),
+            bootstrapped: self.serving.has_caught_up() && !self.state.is_outlived(),
             frontier: self.frontier(),
             aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
         }
-    }
-
-    /// Whether this replica's own life is over: it was forgotten, or a later one is known.
-    fn is_outlived(&self) -> bool {
-        self.state.successor(self.state.origin()).is_some()
     }
 
     fn beat(&mut self) {

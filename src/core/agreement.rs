@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::coverage::Coverage;
+use super::given_up::GivenUp;
 use super::id::{Address, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::tail::GivenUp;
 use super::wire::Digest;
 
 /// The last digests of the other members.

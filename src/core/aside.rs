@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::coverage::Coverage;
 use super::ended::Ended;
+use super::given_up::{GivenUp, Tails};
 use super::id::{Domain, Dot, Key};
 use super::stamp::HlcTime;
 use super::store::Store;
-use super::tail::{GivenUp, Tails};
 use super::write::{Version, Write};
 
 /// Versions set aside, the winner of each key.

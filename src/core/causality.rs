@@ -8,11 +8,11 @@
 //!
 //! The rules are those of causally consistent stores with explicit dependencies (Lloyd et al.,
 //! COPS, 2011; Bailis et al., "Bolt-on Causal Consistency", 2013). How lives end, and what may be dropped when, is in
-//! `causality/ends.rs`; whose pushes and joins are taken in `causality/admission.rs`; who is told of losses in `causality/tails.rs`. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
+//! `causality/ends.rs`; whose pushes and joins are taken in `causality/admission.rs`; who is told of losses in `causality/giving_up.rs`. What is absent on purpose: values, which are the store's, and any notion of who is up, which is the view's.
 
 mod admission;
 mod ends;
-mod tails;
+mod giving_up;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use super::clock::{Clock, Clocks};
 use super::coverage::Coverage;
 use super::ended::{Ended, Settlement};
 use super::frontier::{Held, Promises};
+use super::given_up::{GivenUp, Tails};
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
 use super::sharing::Sharing;
 use super::stamp::{HlcTime, Stamp};
-use super::tail::{GivenUp, Tails};
 use super::wire::{Batch, Collected};
 use super::write::{Content, Version, Write};
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::coverage::Coverage;
+use super::given_up::GivenUp;
 use super::id::{Address, Domain, Dot, Origin};
 use super::metadata::Metadata;
-use super::tail::GivenUp;
 
 /// The last counter that all members agreed on for a life that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod coverage;
 pub mod ended;
 pub mod frontier;
+pub mod given_up;
 pub mod id;
 pub mod join;
 pub mod link;
@@ -27,7 +28,6 @@ mod sharing;
 pub mod stamp;
 pub mod store;
 pub mod swim;
-pub mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

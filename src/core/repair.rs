@@ -202,7 +202,7 @@ mod tests {
             bootstrapped: true,
             frontier: HlcTime::ZERO,
             aside: false,
-            given_up: crate::core::tail::GivenUp::new(),
+            given_up: crate::core::given_up::GivenUp::new(),
         }
     }
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
 use super::ended::Ended;
+use super::given_up::GivenUp;
 use super::id::{Domain, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
-use super::tail::GivenUp;
 use super::view::{ForgetMark, Removal};
 use super::write::Write;
 

@@ -7,12 +7,12 @@ use crate::core::aside::Settled;
 use crate::core::clock::Clocks;
 use crate::core::coverage::Coverage;
 use crate::core::ended::{Ended, Lost, Settlement};
+use crate::core::given_up::GivenUp;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
-use crate::core::tail::GivenUp;
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
 };

@@ -116,7 +116,7 @@ pub(crate) fn batch(writes: Vec<Write>) -> Batch {
 pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
         aside: false,
-        given_up: causet::core::tail::GivenUp::new(),
+        given_up: causet::core::given_up::GivenUp::new(),
         from,
         domain: DOMAIN,
         roster: Vec::new(),

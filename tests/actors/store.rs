@@ -344,7 +344,7 @@ fn a_report_says_what_the_store_holds_at_that_moment() {
 
 fn present(covered: Coverage, collected_ms: u64) -> Present {
     Present {
-        given_up: causet::core::tail::GivenUp::new(),
+        given_up: causet::core::given_up::GivenUp::new(),
         domain: DOMAIN,
         covered,
         ended: Ended::new(),

@@ -8,13 +8,13 @@ use causet::core::causality::EndRules;
 use causet::core::clock::{Clock, Clocks};
 use causet::core::coverage::Coverage;
 use causet::core::ended::{Ended, EndedLimits};
+use causet::core::given_up::GivenUp;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
-use causet::core::tail::GivenUp;
 use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
     self, Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest,

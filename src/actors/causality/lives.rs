@@ -34,8 +34,7 @@ impl Causality {
     /// Begins a new life if somebody knows a later one of this address than its own (a wall clock was set back across a
     /// restart), or it was forgotten. A removed replica waits with that until it is taken back.
     pub(super) fn mind_own_life(&mut self) {
-        let outlived = self.state.successor(self.state.origin()).is_some();
-        if outlived && !self.serving.is_removed() {
+        if self.state.is_outlived() && !self.serving.is_removed() {
             self.be_reborn("a later life of this address was known, or this one was forgotten");
         }
     }

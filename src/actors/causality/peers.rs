@@ -7,8 +7,7 @@ use crate::core::causality::{Untaken, Unusable};
 use crate::core::id::{Address, Domain};
 use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
-    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, PushAnswer, PushRefusal,
-    Status,
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status,
 };
 use crate::core::write::Write;
 use crate::messages::causality::{Deliver, DigestReceived, ExchangeDigest, JoinEnded, ReadJoin};
@@ -278,14 +277,8 @@ impl Handler<Mail<ReadJoin>> for Causality {
         let ReadJoin { request, reply } = mail.open();
         let room = self.parts.edges.difference.has_room();
         let admission = self.admission(request.domain, room);
-        let over = self.state.successor(request.from).is_some();
-        let over = over.then_some(JoinRefusal::Superseded);
-        // One that is removed goes on in a life that is over; who does not know that yet must not begin with what it has.
-        let own_over = self.is_outlived().then_some(JoinRefusal::NotServing);
-        match over
-            .or(own_over)
-            .or_else(|| self.serving.refuses_join(admission))
-        {
+        let refusal = self.state.refuses_join(request.from);
+        match refusal.or_else(|| self.serving.refuses_join(admission)) {
             Some(refusal) => drop(reply.send(JoinAnswer::Refused(refusal))),
             None => self.cut_difference(request, reply),
         }

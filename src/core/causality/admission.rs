@@ -6,7 +6,7 @@ use crate::core::coverage::Coverage;
 use crate::core::id::{Incarnation, Origin};
 use crate::core::join::Cut;
 use crate::core::stamp::HlcTime;
-use crate::core::wire::Batch;
+use crate::core::wire::{Batch, JoinRefusal};
 use crate::core::write::{Content, Write};
 
 /// Why nothing of a batch was taken.
@@ -83,6 +83,21 @@ impl CausalState {
         let collected = self.collected.as_ref();
         collected.is_some_and(|c| write.version.time <= c.time)
             && !self.covered.covers(&write.dot())
+    }
+
+    /// Whether this replica's own life is over: it was forgotten, or a later one is known.
+    pub fn is_outlived(&self) -> bool {
+        self.successor(self.origin).is_some()
+    }
+
+    /// Why a replica that lives as `asker` is given no join, whatever this one does for clients. One that is removed goes on in a
+    /// life that is over; who does not know that yet must not begin with what it has.
+    pub fn refuses_join(&self, asker: Origin) -> Option<JoinRefusal> {
+        if self.successor(asker).is_some() {
+            Some(JoinRefusal::Superseded)
+        } else {
+            self.is_outlived().then_some(JoinRefusal::NotServing)
+        }
     }
 
     pub(super) fn check_cut(&self, cut: &Cut) -> Result<(), Unusable> {

@@ -36,7 +36,7 @@ fn digest(covered: u64) -> Digest {
         bootstrapped: true,
         frontier: HlcTime::ZERO,
         aside: false,
-        given_up: crate::core::tail::GivenUp::new(),
+        given_up: crate::core::given_up::GivenUp::new(),
     }
 }
 

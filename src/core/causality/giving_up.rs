@@ -6,9 +6,9 @@ use super::CausalState;
 use crate::core::agreement::Accord;
 use crate::core::aside::Settled;
 use crate::core::clock::{Clock, Clocks};
+use crate::core::given_up::GivenUp;
 use crate::core::id::{Address, Dot, Origin};
 use crate::core::metadata::Metadata;
-use crate::core::tail::GivenUp;
 use crate::core::write::Write;
 
 impl CausalState {
