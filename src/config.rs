@@ -18,6 +18,7 @@ pub use validate::Given;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::core::id::Address;
+use crate::core::sharding::map::{ShardMap, TooFewNodes};
 
 /// Everything that one replica is told at its start; validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub listen: IpAddr,
     /// `VIEW`: all replicas at the start, this one included, sorted.
     pub view: Vec<Address>,
+    /// `SHARD_COUNT`: how many shards the nodes of `view` are dealt to; `None` joins what it finds.
+    pub shard_count: Option<usize>,
     /// Links, batches, buffers, joins.
     pub replication: Replication,
     /// Failure detection.
@@ -48,10 +51,22 @@ impl Settings {
             address,
             listen: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             view,
+            shard_count: None,
             replication: Replication::default(),
             membership: Membership::default(),
             limits: Limits::default(),
             log: "warn,actix_http=off,causet=info".to_owned(),
+        }
+    }
+
+    /// The shard map that these settings describe; the cluster may have a later one.
+    ///
+    /// # Errors
+    /// [`TooFewNodes`] if some shard would have fewer than it must; validated settings never fail.
+    pub fn shard_map(&self) -> Result<ShardMap, TooFewNodes> {
+        match self.shard_count {
+            None => Ok(ShardMap::implicit()),
+            Some(shards) => ShardMap::first(&self.view, shards),
         }
     }
 }

@@ -68,6 +68,12 @@ families! {
     latency: HistogramVec("causet_http_request_seconds", &["route"]);
     /// Bytes of request bodies held now, parked requests included, by whose they are.
     body_bytes: IntGaugeVec("causet_request_body_bytes", &["from"]);
+    /// Attempts to have a request answered by a member of its key's shard, by outcome.
+    forwards: IntCounterVec("causet_forwards_total", &["outcome"]);
+    /// Epoch of the shard map: how often shards were dealt anew.
+    map_epoch: IntGauge("causet_shard_map_epoch");
+    /// Shards that there are.
+    shards: IntGauge("causet_shards");
     /// Writes accepted from clients.
     writes_accepted: IntCounter("causet_writes_accepted_total");
     /// Peers' writes applied after a push.

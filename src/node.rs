@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::net::UdpSocket;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::graph::{Graph, Mailboxes};
 use crate::actors::broadcaster::{Broadcaster, BroadcasterParts, LinkEdges};
@@ -33,8 +33,10 @@ use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::join::JoinLimits;
 use crate::core::link::LinkRules;
 use crate::core::outbox::OutboxLimits;
+use crate::core::sharding::routing::Topology;
 use crate::http;
-use crate::http::gateway::Gateway;
+use crate::http::forward::Forwarder;
+use crate::http::gateway::{Gateway, GatewayParts};
 use crate::messages::causality::Drain;
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Depth, Edge, Reply};
@@ -72,6 +74,7 @@ pub struct World {
 #[derive(Debug)]
 pub struct Node {
     gateway: Gateway,
+    transport: Rc<dyn PeerTransport>,
     datagrams: Edge<SwimDatagram>,
     drain: Edge<Drain>,
     flush: Edge<Flush>,
@@ -83,6 +86,9 @@ pub struct Node {
 impl Node {
     /// Starts the actors of one replica on the current arbiter; it announces itself at once.
     /// They run until they are [halted](Node::halt) or the system ends.
+    ///
+    /// # Panics
+    /// If the settings ask for more shards than there are nodes for; validated ones do not.
     pub fn start(settings: &Settings, world: World) -> Self {
         let metrics = Metrics::new();
         let uptime = Uptime::starting();
@@ -91,6 +97,14 @@ impl Node {
             address: settings.address,
             incarnation: Incarnation::starting(world.wall.now_ms(), rng.next_u64()),
         };
+        let map = settings.shard_map();
+        let map = map.expect("settings are validated before a node starts");
+        let (topology, routes) = watch::channel(Arc::new(Topology {
+            own: settings.address,
+            map: map.clone(),
+            view: settings.view.clone(),
+            silent: Vec::new(),
+        }));
         // Contexts first, so that every actor can be given edges to every other.
         let causality = Context::<Causality>::new();
         let store = Context::<Store>::new();
@@ -107,7 +121,15 @@ impl Node {
         let limits = settings.limits;
         let peer_max = peer_message_max(settings);
         let (edges, counted) = (graph.of_gateway(), metrics.clone());
-        let gateway = Gateway::new(edges, limits, peer_max, counted, uptime);
+        let gateway = Gateway::new(GatewayParts {
+            edges,
+            routes,
+            limits,
+            peer_body_max: peer_max,
+            forward_timeout_ms: settings.replication.call_timeout_ms,
+            metrics: counted,
+            uptime,
+        });
 
         store.run(Store::new(StoreParts {
             joins: join_limits(&settings.replication),
@@ -137,11 +159,13 @@ impl Node {
             address: settings.address,
             incarnation: origin.incarnation,
             view: settings.view.clone(),
+            map: map.clone(),
+            topology,
             settings: settings.membership,
             rng: ChaCha8Rng::from_rng(&mut rng),
             uptime,
             wall_clock: world.wall.clone(),
-            transport: world.transport,
+            transport: world.transport.clone(),
             to_broadcaster: graph.to_broadcaster(),
             to_causality: graph.to_causality(),
             datagrams_refused: metrics.peer_messages_malformed.with_label_values(&["swim"]),
@@ -149,6 +173,7 @@ impl Node {
         }));
         causality.run(Causality::new(CausalityParts {
             origin,
+            map,
             rules: causality_rules(settings),
             edges: graph.of_causality(),
             metrics,
@@ -156,7 +181,7 @@ impl Node {
             wall: world.wall,
             rng: ChaCha8Rng::from_rng(&mut rng),
         }));
-        graph.of_node(gateway, &settings.replication)
+        graph.of_node(gateway, world.transport, &settings.replication)
     }
 
     /// Ends all actors at once, as a crash would.
@@ -169,6 +194,11 @@ impl Node {
     /// The entrance for clients and peers.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// The entrance for requests that other nodes may have to answer, in the node's own thread.
+    pub fn forwarder(&self) -> Forwarder {
+        Forwarder::new(self.gateway.clone(), self.transport.clone())
     }
 
     /// A SWIM datagram has arrived. Where too much waits it is dropped: datagrams may get lost.
@@ -316,7 +346,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     give_up_on_readers_that_stall(&listener, settings.limits.client_timeout_ms)
         .map_err(failed("TCP"))?;
     let (socket, sender) = datagram_socket(listen).map_err(failed("UDP"))?;
-    let transport = HttpUdp::new(sender, peer_message_max(&settings));
+    let peer_max = peer_message_max(&settings);
+    let transport = HttpUdp::new(sender, peer_max);
     let world = World {
         transport: Rc::new(transport),
         wall: Arc::new(SystemClock),
@@ -327,8 +358,10 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     let node = Rc::new(Node::start(&settings, world));
     let gateway = node.gateway().clone();
     let server = HttpServer::new(move || {
-        let gateway = gateway.clone();
-        App::new().configure(move |config| http::configure(config, gateway))
+        // Each worker has connections of its own to the other nodes.
+        let transport = Rc::new(HttpUdp::without_datagrams(peer_max));
+        let forwarder = Forwarder::new(gateway.clone(), transport);
+        App::new().configure(move |config| http::configure(config, forwarder))
     })
     .workers(workers)
     .max_connections((limits.connections_max / workers).max(1))

@@ -208,8 +208,8 @@ where
 
 async fn story(input: Vec<u8>) {
     let node = start(&[], Rc::new(Peers::default()));
-    let gateway = node.gateway().clone();
-    let app = App::new().configure(move |config| http::configure(config, gateway));
+    let forwarder = node.forwarder();
+    let app = App::new().configure(move |config| http::configure(config, forwarder));
     let mut client = Client {
         service: init_service(app).await,
         newest: "null".to_owned(),

@@ -3,7 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use causet::core::id::{Address, Incarnation};
+use causet::core::id::{Address, Incarnation, MapId};
+use causet::core::sharding::map::ShardMap;
 use causet::core::swim::{DATAGRAM_MAX, Datagram, Timing};
 use causet::core::view::{
     Effect, FORGET_MARKS_MAX, ForgetMark, Heard, Membership, Parameters, Removal,
@@ -37,6 +38,8 @@ struct Node {
     now: u64,
     life: Incarnation,
     claimed: Incarnation,
+    /// The map that was told last.
+    map: MapId,
 }
 
 impl Node {
@@ -54,6 +57,7 @@ impl Node {
                     removals,
                     forgotten,
                     roster,
+                    map,
                 } = heard.into();
                 let heard = Heard {
                     from,
@@ -63,6 +67,7 @@ impl Node {
                         .filter_map(received::<ForgetMark>)
                         .collect(),
                     roster: roster.iter().filter_map(received).collect(),
+                    map: map.as_ref().and_then(received),
                 };
                 membership.hear(&heard, now)
             }
@@ -112,7 +117,9 @@ impl Node {
                     members,
                     removals,
                     forgotten,
+                    map,
                 } => {
+                    assert_understood(map);
                     assert!(members.len() < MEMBERS_MAX);
                     assert!(members.is_sorted_by(|a, b| a.address < b.address));
                     assert!(removals.len() <= 2 * MEMBERS_MAX);
@@ -127,7 +134,10 @@ impl Node {
                     incarnations,
                     forgotten,
                     voids: _,
+                    map,
                 } => {
+                    assert!(map.id() >= self.map);
+                    self.map = map.id();
                     check_view(view, *removed);
                     assert!(members.contains(&address(0)) && members.len() <= MEMBERS_MAX);
                     assert!(members.is_sorted_by(|a, b| a < b));
@@ -164,10 +174,18 @@ fuzz_target!(|steps: Vec<Step>| {
     };
     let rng = ChaCha8Rng::seed_from_u64(7);
     let mut node = Node {
-        membership: Membership::new(parameters, us(), &[address(1)], rng, 0),
+        membership: Membership::new(
+            parameters,
+            us(),
+            &[address(1)],
+            ShardMap::implicit(),
+            rng,
+            0,
+        ),
         now: 0,
         life: us().incarnation,
         claimed: us().incarnation,
+        map: MapId::IMPLICIT,
     };
     node.wait(0);
     steps.into_iter().take(40).for_each(|step| node.take(step));

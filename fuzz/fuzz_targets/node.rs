@@ -11,7 +11,7 @@ use bytes::Bytes;
 use causet::core::id::Key;
 use causet::core::metadata::Metadata;
 use causet::core::wire::{
-    self, Batch, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
+    self, Batch, ForwardAnswer, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
 };
 use causet::core::write::Value;
 use causet::http::gateway::PeerProblem;
@@ -88,6 +88,7 @@ async fn peer(node: &Node, call: Call, body: &[u8]) {
         Call::Heartbeat => wire::decode::<HeartbeatAnswer>(&answer).map(drop),
         Call::Push => wire::decode::<PushAnswer>(&answer).map(drop),
         Call::Join => wire::decode::<JoinAnswer>(&answer).map(drop),
+        Call::Forward => wire::decode::<ForwardAnswer>(&answer).map(drop),
     };
     match node.gateway().peer_call(call, body).await {
         Ok(answer) => understood(answer).expect("an answer to this call"),

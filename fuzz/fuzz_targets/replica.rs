@@ -368,6 +368,7 @@ impl Replica {
             digest: self.digest(),
             removals: Vec::new(),
             forgotten: Vec::new(),
+            map: None,
         });
     }
 

@@ -12,7 +12,8 @@ use causet::core::metadata::Metadata;
 use causet::core::swim::Datagram;
 use causet::core::view::Removal;
 use causet::core::wire::{
-    self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
+    self, Batch, Digest, Forward, ForwardAnswer, Heartbeat, HeartbeatAnswer, JoinAnswer,
+    JoinRequest, PushAnswer,
 };
 use causet::core::write::Write;
 use libfuzzer_sys::fuzz_target;
@@ -53,7 +54,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else {
         return;
     };
-    match kind % 12 {
+    match kind % 14 {
         0 => drop(passes_on::<Heartbeat>(bytes)),
         1 => drop(passes_on::<HeartbeatAnswer>(bytes)),
         2 => check_batch(bytes),
@@ -65,6 +66,8 @@ fuzz_target!(|input: &[u8]| {
         8 => drop(passes_on::<Clock>(bytes)),
         9 => drop(passes_on::<Clocks>(bytes)),
         10 => drop(passes_on::<Removal>(bytes)),
+        11 => drop(passes_on::<Forward>(bytes)),
+        12 => drop(passes_on::<ForwardAnswer>(bytes)),
         _ => drop(Datagram::parse(bytes)),
     }
 });

@@ -9,6 +9,7 @@ use causet::core::ended::Ended;
 use causet::core::given_up::GivenUp;
 use causet::core::id::{Dot, Origin};
 use causet::core::roster::RosterEntry;
+use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::swim::Identity;
 use causet::core::view::{ForgetMark, Heard, Removal};
@@ -229,6 +230,21 @@ pub struct AnyHeard {
     removals: Vec<AnyRemoval>,
     forgotten: Vec<AnyMark>,
     roster: Vec<AnyEntry>,
+    map: Option<AnyMap>,
+}
+
+/// Of the first so many nodes, in so many shards; none if there are too few.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyMap {
+    nodes: u8,
+    shards: u8,
+}
+
+impl AnyMap {
+    fn map(&self) -> Option<ShardMap> {
+        let nodes: Vec<_> = (0..self.nodes % 8).map(address).collect();
+        ShardMap::first(&nodes, usize::from(self.shards % 4)).ok()
+    }
 }
 
 impl From<AnyHeard> for Heard {
@@ -238,6 +254,7 @@ impl From<AnyHeard> for Heard {
             removals: heard.removals.into_iter().map(Into::into).collect(),
             forgotten: heard.forgotten.into_iter().map(Into::into).collect(),
             roster: heard.roster.into_iter().map(Into::into).collect(),
+            map: heard.map.and_then(|map| map.map()),
         }
     }
 }
@@ -247,6 +264,7 @@ pub struct AnyHeartbeat {
     digest: AnyDigest,
     removals: Vec<AnyRemoval>,
     forgotten: Vec<AnyMark>,
+    map: Option<AnyMap>,
 }
 
 impl From<AnyHeartbeat> for Heartbeat {
@@ -255,6 +273,7 @@ impl From<AnyHeartbeat> for Heartbeat {
             digest: heartbeat.digest.into(),
             removals: heartbeat.removals.into_iter().map(Into::into).collect(),
             forgotten: heartbeat.forgotten.into_iter().map(Into::into).collect(),
+            map: heartbeat.map.and_then(|map| map.map()),
         }
     }
 }

@@ -13,7 +13,7 @@ use causet::config::Settings;
 use causet::core::id::Address;
 use causet::core::swim::Datagram;
 use causet::core::wire;
-use causet::core::wire::{Batch, Heartbeat, JoinRequest};
+use causet::core::wire::{Batch, Forward, Heartbeat, JoinRequest};
 use causet::node::{Node, World};
 use causet::time::WallClock;
 use causet::transport::{Call, CallError, PeerTransport};
@@ -34,7 +34,7 @@ impl WallClock for Stopped {
 
 /// Answers each call with the next that is held ready for its kind; nobody is reached where none is.
 #[derive(Debug, Default)]
-pub struct Peers(RefCell<[VecDeque<Bytes>; 3]>);
+pub struct Peers(RefCell<[VecDeque<Bytes>; Call::ALL.len()]>);
 
 impl Peers {
     /// Holds an answer ready.
@@ -52,6 +52,7 @@ fn check_sent(call: Call, body: &[u8]) {
             drop(batch.check().expect("a consistent batch"));
         }
         Call::Join => drop(wire::decode::<JoinRequest>(body).expect("a join request")),
+        Call::Forward => drop(wire::decode::<Forward>(body).expect("a request")),
     }
 }
 

@@ -1,13 +1,14 @@
 //! `Broadcaster`: fans out to one `PeerLink` for each configured member, and hands what peers send
 //! to the link that it came over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler};
 
 use crate::core::id::Address;
+use crate::core::sharding::map::ShardMap;
 use crate::core::view::{ForgetMark, Heard, Member, Removal};
 use crate::core::wire::{Digest, HeartbeatAnswer, PushAnswer, PushRefusal};
 use crate::messages::causality::JoinEnded;
@@ -60,8 +61,11 @@ impl std::fmt::Debug for BroadcasterParts {
 #[derive(Debug)]
 pub struct Broadcaster {
     links: BTreeMap<Address, LinkEdges>,
+    /// Those that keep the shard of this node: they get its writes.
+    shard_peers: BTreeSet<Address>,
     removals: Arc<[Removal]>,
     forgotten: Arc<[ForgetMark]>,
+    map: Option<Arc<ShardMap>>,
     last_digest: Option<Arc<Digest>>,
     parts: BroadcasterParts,
 }
@@ -71,8 +75,10 @@ impl Broadcaster {
     pub fn new(parts: BroadcasterParts) -> Self {
         Self {
             links: BTreeMap::new(),
+            shard_peers: BTreeSet::new(),
             removals: Arc::from([]),
             forgotten: Arc::from([]),
+            map: None,
             last_digest: None,
             parts,
         }
@@ -88,7 +94,12 @@ impl Broadcaster {
             }
             stays
         });
-        for &Member { address, removed } in members {
+        let peers = members.iter().filter(|member| member.shard_peer);
+        self.shard_peers = peers.map(|member| member.address).collect();
+        for &Member {
+            address, removed, ..
+        } in members
+        {
             if !self.links.contains_key(&address) {
                 let link = (self.parts.start_link)(address);
                 self.links.insert(address, link);
@@ -104,6 +115,7 @@ impl Broadcaster {
                 digest: digest.clone(),
                 removals: self.removals.clone(),
                 forgotten: self.forgotten.clone(),
+                map: self.map.clone(),
             });
         }
     }
@@ -120,6 +132,7 @@ impl Handler<Mail<MembersChanged>> for Broadcaster {
         let changed = mail.open();
         self.removals = changed.removals.into();
         self.forgotten = changed.forgotten.into();
+        self.map = changed.map.is_sharded().then(|| changed.map.into());
         self.set_members(&changed.members);
     }
 }
@@ -140,8 +153,10 @@ impl Handler<Mail<Publish>> for Broadcaster {
 
     fn handle(&mut self, mail: Mail<Publish>, _: &mut Context<Self>) {
         let publish = mail.open();
-        for link in self.links.values() {
-            link.publish.tell(publish.clone());
+        for peer in &self.shard_peers {
+            if let Some(link) = self.links.get(peer) {
+                link.publish.tell(publish.clone());
+            }
         }
     }
 }
@@ -174,6 +189,7 @@ impl Handler<Mail<TakeHeartbeat>> for Broadcaster {
             removals: std::mem::take(&mut heartbeat.removals),
             forgotten: std::mem::take(&mut heartbeat.forgotten),
             roster: heartbeat.digest.roster.clone(),
+            map: heartbeat.map.take(),
         };
         self.parts.heard.tell(PeerHeard { heard });
         match self.links.get(&from.address) {

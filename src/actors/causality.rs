@@ -7,6 +7,7 @@
 mod clients;
 mod lives;
 mod peers;
+mod shard;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use crate::core::Millis;
 use crate::core::agreement::Holder;
 use crate::core::causal_buffer::BufferLimits;
 use crate::core::causality::{CausalState, EndRules};
-use crate::core::id::{Domain, Origin};
+use crate::core::id::Origin;
 use crate::core::parking::ParkingLot;
 use crate::core::repair::{Repair, RepairRules};
 use crate::core::serving::Serving;
+use crate::core::sharding::map::ShardMap;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{Digest, Status};
 use crate::messages::causality::{ClientRequest, Drain, ReadDigest, ReadStatus, Refusal};
@@ -97,6 +99,8 @@ pub struct CausalityEdges {
 pub struct CausalityParts {
     /// As whom it numbers writes.
     pub origin: Origin,
+    /// What its settings say about shards.
+    pub map: ShardMap,
     /// Its limits.
     pub rules: CausalityRules,
     /// Its neighbours.
@@ -144,7 +148,11 @@ impl Causality {
     pub fn new(parts: CausalityParts) -> Self {
         let rules = &parts.rules;
         Self {
-            state: CausalState::new(parts.origin, Domain::UNSHARDED, rules.buffer),
+            state: CausalState::new(
+                parts.origin,
+                parts.map.domain_of(parts.origin.address),
+                rules.buffer,
+            ),
             parking: ParkingLot::new(rules.parked_max),
             repair: Repair::new(RepairRules {
                 patience_ms: rules.heartbeat_ms,
@@ -265,8 +273,7 @@ impl Handler<Mail<ViewChanged>> for Causality {
         if changed.removed {
             self.refuse_parked();
         }
-        self.repair.keep_members(&changed.members);
-        self.state.set_members(&changed.members, &changed.forgotten);
+        self.take_place(&changed);
         if changed.voids > self.voids {
             // What was done without them must be undone.
             self.voids = changed.voids;

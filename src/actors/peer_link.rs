@@ -27,6 +27,7 @@ use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::peers::{
     FetchJoin, Flush, MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat,
 };
+use crate::messages::view::LinkTurned;
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
 use crate::transport::{Call, CallError, PeerTransport};
@@ -45,7 +46,7 @@ pub struct PeerLinkRules {
     pub call_timeout: Duration,
 }
 
-/// Edges from a link up to `Causality`.
+/// Edges from a link up to `Causality`, and to `View`.
 #[derive(Debug, Clone)]
 pub struct PeerLinkEdges {
     /// A batch came in.
@@ -58,6 +59,8 @@ pub struct PeerLinkEdges {
     pub joined: Edge<JoinEnded>,
     /// This node's own life is superseded.
     pub superseded: Edge<OwnLifeSuperseded>,
+    /// To `View`: the peer has fallen silent, or answers again.
+    pub turned: Edge<LinkTurned>,
 }
 
 /// What a [`PeerLink`] is made of; all but the peer is the same for every link of a node.
@@ -82,6 +85,8 @@ pub struct PeerLink {
     /// Heartbeats that are unanswered now.
     heartbeats: usize,
     last_heartbeat: Option<SendHeartbeat>,
+    /// Whether the peer answered when `View` was last told.
+    told_answers: Option<bool>,
     flushing: Vec<Reply<()>>,
     parts: PeerLinkParts,
 }
@@ -94,6 +99,7 @@ impl PeerLink {
             peer: Peer::new(peer, rules.link, rules.outbox),
             heartbeats: 0,
             last_heartbeat: None,
+            told_answers: None,
             flushing: Vec::new(),
             parts,
         }
@@ -115,7 +121,7 @@ impl PeerLink {
     {
         let timeout = match call {
             Call::Heartbeat => Duration::from_millis(self.parts.rules.link.break_ms),
-            Call::Push | Call::Join => self.parts.rules.call_timeout,
+            Call::Push | Call::Join | Call::Forward => self.parts.rules.call_timeout,
         };
         let transport = &self.parts.transport;
         let answer = transport.call(self.address(), call, body.into(), timeout);
@@ -156,6 +162,7 @@ impl PeerLink {
             digest,
             removals: beat.removals.to_vec(),
             forgotten: beat.forgotten.to_vec(),
+            map: beat.map.as_deref().cloned(),
         });
         self.call(Call::Heartbeat, body, ctx, Self::heartbeat_ended);
     }
@@ -213,7 +220,9 @@ impl PeerLink {
     fn note_standing(&mut self) {
         let (peer, now) = (self.address(), self.now());
         let turn = self.peer.look(now);
-        let state = match self.peer.standing(now) {
+        let standing = self.peer.standing(now);
+        self.tell_whether_it_answers(standing != Standing::Broken);
+        let state = match standing {
             Standing::Broken => 0,
             Standing::Settling => 1,
             Standing::Steady => 2,
@@ -228,6 +237,14 @@ impl PeerLink {
                 self.note_outbox();
             }
             Turn::Steadied => log::info!("link to {peer} is steady"),
+        }
+    }
+
+    /// Requests may go to it as soon as it answers, though no data yet.
+    fn tell_whether_it_answers(&mut self, answers: bool) {
+        if self.told_answers.replace(answers) != Some(answers) {
+            let peer = self.address();
+            self.parts.edges.turned.tell(LinkTurned { peer, answers });
         }
     }
 

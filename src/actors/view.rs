@@ -1,13 +1,14 @@
 //! `View`: owns the membership, speaks SWIM with the peers.
 //!
-//! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`]), the transport ([`SwimDatagram`]), the broadcaster
-//! ([`PeerHeard`]), causality ([`IncarnationRenewed`], [`ForgetLongestDown`]) and the node ([`Leave`]); tells the
+//! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`], [`MapLearned`]), the transport ([`SwimDatagram`]), the broadcaster
+//! ([`PeerHeard`]), its links ([`LinkTurned`]), causality ([`IncarnationRenewed`], [`ForgetLongestDown`]) and the node ([`Leave`]); tells the
 //! broadcaster [`MembersChanged`] and causality [`ViewChanged`], once at the start and then on each change.
-//! It waits for nobody.
+//! It waits for nobody. Whoever routes requests reads the [`Topology`] that it shows.
 //!
 //! A shell around [`Membership`]: it hands in the time, keeps one timer for all that the core
 //! wants to be woken for, and performs the effects in their order.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,13 +21,15 @@ use rand_chacha::ChaCha8Rng;
 use crate::config;
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
+use crate::core::sharding::map::ShardMap;
+use crate::core::sharding::routing::Topology;
 use crate::core::swim::{DatagramError, Identity, Timing};
 use crate::core::view::{Effect, Event, ForgetReason, Membership, NoRoom, Parameters};
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::view::{
-    AddReplica, ForgetLongestDown, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView,
-    RemoveReplica, SwimDatagram, ViewChanged,
+    AddReplica, ForgetLongestDown, IncarnationRenewed, Leave, LinkTurned, MapLearned,
+    MembersChanged, PeerHeard, ReadView, RemoveReplica, SwimDatagram, TopologySender, ViewChanged,
 };
 use crate::time::{Uptime, WallClock};
 use crate::transport::PeerTransport;
@@ -46,6 +49,10 @@ pub struct ViewParts {
     pub incarnation: Incarnation,
     /// `VIEW`, with or without this node.
     pub view: Vec<Address>,
+    /// What its settings say about shards.
+    pub map: ShardMap,
+    /// Where it shows what requests are routed by.
+    pub topology: TopologySender,
     /// Failure detection, grace, limit.
     pub settings: config::Membership,
     /// Whom to probe, whom to gossip to.
@@ -76,6 +83,9 @@ pub struct View {
     to_causality: Edge<ViewChanged>,
     refused: Refused,
     members_forgotten: IntCounterVec,
+    topology: TopologySender,
+    /// Peers that do not answer.
+    silent: BTreeSet<Address>,
     /// When it may be logged again that there is no room.
     complain_from: Millis,
     alarm: Option<(Millis, SpawnHandle)>,
@@ -88,7 +98,14 @@ impl View {
         let parameters = parameters(parts.settings);
         let now = parts.uptime.now();
         Self {
-            membership: Membership::new(parameters, identity, &parts.view, parts.rng, now),
+            membership: Membership::new(
+                parameters,
+                identity,
+                &parts.view,
+                parts.map,
+                parts.rng,
+                now,
+            ),
             uptime: parts.uptime,
             wall_clock: parts.wall_clock,
             transport: parts.transport,
@@ -96,6 +113,8 @@ impl View {
             to_causality: parts.to_causality,
             refused: Refused::new(parts.datagrams_refused),
             members_forgotten: parts.members_forgotten,
+            topology: parts.topology,
+            silent: BTreeSet::new(),
             complain_from: 0,
             alarm: None,
         }
@@ -118,11 +137,17 @@ impl View {
                     members,
                     removals,
                     forgotten,
-                } => self.to_broadcaster.tell(MembersChanged {
-                    members,
-                    removals,
-                    forgotten,
-                }),
+                    map,
+                } => {
+                    let is_member = |peer: &Address| members.iter().any(|m| m.address == *peer);
+                    self.silent.retain(is_member);
+                    self.to_broadcaster.tell(MembersChanged {
+                        members,
+                        removals,
+                        forgotten,
+                        map,
+                    });
+                }
                 Effect::ViewChanged {
                     view,
                     removed,
@@ -130,6 +155,7 @@ impl View {
                     incarnations,
                     forgotten,
                     voids,
+                    map,
                 } => self.to_causality.tell(ViewChanged {
                     view,
                     removed,
@@ -137,10 +163,31 @@ impl View {
                     incarnations,
                     forgotten,
                     voids,
+                    map,
                 }),
             }
         }
+        self.show_topology();
         self.set_alarm(ctx);
+    }
+
+    /// Shows what has changed of the ways that requests take.
+    fn show_topology(&self) {
+        let view = self.membership.view();
+        let silent = view.iter().filter(|peer| self.silent.contains(peer));
+        let now = Topology {
+            own: self.topology.borrow().own,
+            map: self.membership.map().clone(),
+            silent: silent.copied().collect(),
+            view,
+        };
+        self.topology.send_if_modified(|shown| {
+            let changed = **shown != now;
+            if changed {
+                *shown = Arc::new(now);
+            }
+            changed
+        });
     }
 
     fn note(&mut self, event: Event) {
@@ -263,6 +310,30 @@ impl Handler<Mail<IncarnationRenewed>> for View {
     }
 }
 
+impl Handler<Mail<LinkTurned>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<LinkTurned>, _: &mut Context<Self>) {
+        let LinkTurned { peer, answers } = mail.open();
+        if answers {
+            self.silent.remove(&peer);
+        } else {
+            self.silent.insert(peer);
+        }
+        self.show_topology();
+    }
+}
+
+impl Handler<Mail<MapLearned>> for View {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<MapLearned>, ctx: &mut Context<Self>) {
+        let now = self.uptime.now();
+        let effects = self.membership.learn_map(&mail.open().map, now);
+        self.perform(effects, ctx);
+    }
+}
+
 impl Handler<Mail<Leave>> for View {
     type Result = ();
 
@@ -346,6 +417,20 @@ fn log(event: Event) {
             );
         }
         Event::NoRoom(why) => log_no_room(why),
+        Event::MapAdopted {
+            id,
+            shards,
+            own,
+            contradicts,
+        } => {
+            if contradicts {
+                log::error!(
+                    "nodes were started with different VIEW or SHARD_COUNT: the shards are dealt as in map {id}"
+                );
+            }
+            let own = own.map_or_else(|| "none".to_owned(), |shard| shard.to_string());
+            log::info!("shard map {id} holds: {shards} shards, of which this node keeps {own}");
+        }
     }
 }
 

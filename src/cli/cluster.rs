@@ -86,7 +86,7 @@ async fn serve(
         result = become_ready(plan, members) => result?,
     }
     let pids: Vec<u32> = members.iter().map(|member| member.pid).collect();
-    print(&conversation::text(&plan.addresses, &pids));
+    print(&conversation::text(plan, &pids));
     tokio::select! {
         biased;
         () = signals.next() => {}

@@ -157,7 +157,7 @@ use Unit::{Bytes, Count, Millis};
 pub static SETTINGS: &[Setting] = &[
     text!("socket-address", "SOCKET_ADDRESS", Address, "IP:PORT by which peers reach this replica; it listens on that port"),
     text!("view", "VIEW", View, "Addresses of all replicas at the start, comma-separated; this one is added if missing"),
-    text!("shard-count", "SHARD_COUNT", ShardCount, "Number of shards of a new cluster; this version has one shard only"),
+    text!("shard-count", "SHARD_COUNT", ShardCount, "Number of shards of a new sharded cluster, at least two nodes of VIEW for each; not for nodes that join one"),
     text!("listen", "CAUSET_LISTEN", Listen, "IP address of the interface to listen on, TCP and UDP"),
     text!("log", "CAUSET_LOG", Log, "What to log: LEVEL or MODULE=LEVEL, comma-separated; levels off, error, warn, info, debug, trace"),
 

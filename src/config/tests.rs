@@ -57,8 +57,18 @@ fn the_view_is_sorted_holds_this_replica_and_each_address_once() {
 }
 
 #[test]
-fn one_shard_is_what_there_is() {
-    assert!(validated(&[ADDRESS, ("SHARD_COUNT", "1")]).is_ok());
+fn shards_are_dealt_to_the_nodes_of_the_view_if_there_are_enough() {
+    let view = (
+        "VIEW",
+        "10.10.0.2:8090,10.10.0.3:8090,10.10.0.4:8090,10.10.0.5:8090",
+    );
+    let settings = validated(&[ADDRESS, view, ("SHARD_COUNT", "2")]).unwrap();
+    assert_eq!(settings.shard_count, Some(2));
+    assert_eq!(settings.shard_map().unwrap().count(), 2);
+    let one = validated(&[ADDRESS, view, ("SHARD_COUNT", "1")]).unwrap();
+    assert!(one.shard_map().unwrap().is_sharded());
+    let none = validated(&[ADDRESS, view]).unwrap();
+    assert!(!none.shard_map().unwrap().is_sharded());
 }
 
 #[test]
@@ -175,7 +185,7 @@ fn numbers_are_whole_within_their_bounds_and_bare() {
         (
             "SHARD_COUNT",
             "2",
-            "shards need two nodes each, and VIEW has 1 nodes; expected 1, or nothing",
+            "shards need two nodes each, and VIEW has 1 nodes; expected nothing, or a longer VIEW",
         ),
         (
             "CAUSET_LISTEN",
@@ -200,10 +210,10 @@ fn numbers_are_whole_within_their_bounds_and_bare() {
 }
 
 #[test]
-fn shards_for_which_there_are_nodes_are_refused_as_well() {
+fn more_shards_than_there_are_nodes_for_are_refused() {
     let view = "10.10.0.2:8090,10.10.0.3:8090,10.10.0.4:8090,10.10.0.5:8090";
-    let error = refusal(&[("VIEW", view), ("SHARD_COUNT", "2")]);
-    let said = "SHARD_COUNT: \"2\" shards are more than this version has; expected 1, or nothing";
+    let error = refusal(&[("VIEW", view), ("SHARD_COUNT", "3")]);
+    let said = "SHARD_COUNT: \"3\" shards need two nodes each, and VIEW has 4 nodes; expected at most 2, or a longer VIEW";
     assert_eq!(error, said);
 }
 
@@ -338,7 +348,7 @@ fn every_field_of_the_settings_is_in_the_table_and_goes_to_its_own_place() {
         .filter(|name| !groups.contains(&name.as_str()))
         .collect();
     let flags = SETTINGS.iter().map(|setting| setting.flag.to_owned());
-    let texts = ["socket-address", "view", "shard-count"];
+    let texts = ["socket-address", "view"];
     let flags: BTreeSet<String> = flags
         .filter(|flag| !texts.contains(&flag.as_str()))
         .collect();

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::error::quoted;
 use super::{Kind, SETTINGS, Setting, Settings, SettingsError, Source, Unit};
 use crate::core::id::Address;
+use crate::core::sharding::map::{NODES_MIN, ShardMap};
 
 /// A text that an operator gave for a setting. A setting not given has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +117,7 @@ fn no_address(given: &[Given]) -> SettingsError {
 fn apply(settings: &mut Settings, setting: &Setting, given: &Given) -> Result<(), SettingsError> {
     match &setting.kind {
         Kind::Address | Kind::View => {}
-        Kind::ShardCount => check_shard_count(given, settings.view.len())?,
+        Kind::ShardCount => settings.shard_count = Some(shard_count(given, settings)?),
         Kind::Listen => settings.listen = given.ip()?,
         Kind::Log => settings.log = parse_log(given)?,
         Kind::Number(number) => number.set(settings, given.number(number.unit, &number.range)?),
@@ -129,26 +130,26 @@ fn parse_view(given: &Given) -> Result<Vec<Address>, SettingsError> {
     entries.map(|entry| given.address(entry)).collect()
 }
 
-/// This version serves one shard only; whoever asks for more must not get less unawares.
-fn check_shard_count(given: &Given, nodes: usize) -> Result<(), SettingsError> {
+/// Every shard needs its nodes, and those of VIEW are all that there are.
+fn shard_count(given: &Given, settings: &Settings) -> Result<usize, SettingsError> {
+    const EXPECTED: &str = "a whole number of at least 1";
     let text = &given.text;
     let count = whole_number(text).filter(|count| *count >= 1);
-    match count {
-        None => Err(given.bad(
-            text,
-            "is not a number of shards",
-            "a whole number of at least 1",
-        )),
-        Some(1) => Ok(()),
-        Some(count) if u64::try_from(nodes).is_ok_and(|nodes| nodes / 2 < count) => {
+    let count = count.ok_or_else(|| given.bad(text, "is not a number of shards", EXPECTED))?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    match ShardMap::first(&settings.view, count) {
+        Ok(_) => Ok(count),
+        Err(error) => {
+            let most = error.nodes / NODES_MIN;
+            let expected = if most == 0 {
+                "nothing, or a longer VIEW".to_owned()
+            } else {
+                format!("at most {most}, or a longer VIEW")
+            };
+            let nodes = error.nodes;
             let problem = format!("shards need two nodes each, and VIEW has {nodes} nodes");
-            Err(given.bad(text, problem, "1, or nothing"))
+            Err(given.bad(text, problem, expected))
         }
-        Some(_) => Err(given.bad(
-            text,
-            "shards are more than this version has",
-            "1, or nothing",
-        )),
     }
 }
 

@@ -41,6 +41,8 @@ pub use self::ends::EndRules;
 pub struct CausalState {
     origin: Origin,
     domain: Domain,
+    /// How many shards the map has of which the domain is one.
+    shards: u32,
     covered: Coverage,
     time: HlcTime,
     buffer: CausalBuffer,
@@ -94,6 +96,7 @@ impl CausalState {
         Self {
             origin,
             domain,
+            shards: 1,
             covered: Coverage::new(),
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
@@ -118,6 +121,22 @@ impl CausalState {
             lowest_times: BTreeMap::new(),
             sharing: Sharing::new(),
         }
+    }
+
+    /// How many shards there are, of which its domain is one; 1 at first.
+    pub fn set_shards(&mut self, shards: u32) {
+        self.shards = shards;
+    }
+
+    /// Goes on in another domain with nothing, in the same life: dots belong to one domain, so counters begin at 1 again. Only hybrid time,
+    /// and what is known of nodes' lives, goes on.
+    pub fn enter(&mut self, domain: Domain) {
+        *self = Self {
+            time: self.time,
+            lives: self.lives.clone(),
+            outlived: self.outlived,
+            ..Self::new(self.origin, domain, self.buffer.limits())
+        };
     }
 
     /// What of `metadata` this replica has not seen, `None` if it has seen all. What was lost with an ended life counts as not seen
@@ -218,11 +237,11 @@ impl CausalState {
         }
     }
 
-    /// The groups that can name a write: while there is one shard, its own. A group of a shard that does not exist
+    /// The groups that can name a write: of the shards that there are. A group of a shard that does not exist
     /// comes from no replica; kept with the version it would be handed on to every reader, for ever.
     fn existing(&mut self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
-        let own = self.domain;
-        let exists = |domain: &Domain| *domain == own;
+        let (map, shards) = (self.domain.map, self.shards);
+        let exists = |domain: &Domain| domain.map == map && domain.shard.0 < shards;
         if clocks.iter().all(|(domain, _)| exists(domain)) {
             return self.sharing.share(clocks.clone());
         }
@@ -291,20 +310,23 @@ impl CausalState {
     pub fn join(&mut self, cut: Cut) -> Result<Vec<Write>, Unusable> {
         self.check_cut(&cut)?;
         let Cut {
+            from,
             covered,
             time,
             mut writes,
             rest,
-            ..
         } = cut;
         writes.retain(|write| !self.covered.covers(&write.dot()));
         self.time = self.time.max(time);
         for write in &writes {
             self.observe(write);
         }
+        let promised: Vec<Origin> = rest.promises.iter().map(|(origin, _)| *origin).collect();
         self.merge_ends(&covered, rest);
-        for (origin, _) in covered.clock().iter() {
-            self.learn_life(origin);
+        let named = covered.clock().iter().map(|(origin, _)| origin);
+        // A life of which nothing is known but its promise would hold the frontier back for ever.
+        for life in named.chain(promised).chain([from]) {
+            self.learn_life(life);
         }
         self.release_into(&mut writes);
         Ok(writes)

@@ -1,5 +1,6 @@
 //! Up to which stamp this replica has everything: promises of origins that none of their later writes is stamped lower, adopted
-//! once all their earlier ones are covered.
+//! once all is covered that they had when they gave them. That is more than what they had written: what some life has written that
+//! was over before this replica heard of it, others have, or nobody.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,8 +15,8 @@ use super::stamp::HlcTime;
 pub struct Promises {
     /// What all is covered below.
     adopted: BTreeMap<Origin, HlcTime>,
-    /// The oldest promise that is not adopted yet: it holds from this counter on. Later ones are not kept meanwhile.
-    given: BTreeMap<Origin, (u64, HlcTime)>,
+    /// The oldest promise that is not adopted yet, and what its maker covered. Later ones are not kept meanwhile.
+    given: BTreeMap<Origin, (Coverage, HlcTime)>,
 }
 
 impl Promises {
@@ -24,18 +25,19 @@ impl Promises {
         Self::default()
     }
 
-    /// An origin that has made `counter` writes promises to stamp all others above `time`.
-    pub fn give(&mut self, origin: Origin, counter: u64, time: HlcTime, covered: &Coverage) {
+    /// An origin that covers `theirs` promises to stamp all writes that it is yet to make above `time`.
+    pub fn give(&mut self, origin: Origin, theirs: &Coverage, time: HlcTime, covered: &Coverage) {
         self.adopt(covered);
-        self.given.entry(origin).or_insert((counter, time));
+        let given = self.given.entry(origin);
+        given.or_insert_with(|| (theirs.clone(), time));
         self.adopt(covered);
     }
 
     /// Adopts what is covered by now.
     pub fn adopt(&mut self, covered: &Coverage) {
         let adopted = &mut self.adopted;
-        self.given.retain(|origin, (counter, time)| {
-            let reached = covered.get(origin) >= *counter;
+        self.given.retain(|origin, (theirs, time)| {
+            let reached = !covered.is_behind(theirs);
             if reached {
                 let known = adopted.entry(*origin).or_default();
                 *known = (*known).max(*time);
@@ -64,7 +66,7 @@ impl Promises {
     }
 
     /// The least promise over the present lives of all members that are not forgotten, and over all lives that are covered in
-    /// part and not over yet. This replica, `own`, knows what it has written itself.
+    /// part, or have promised anything, and are not over yet. This replica, `own`, knows what it has written itself.
     pub fn frontier(
         &self,
         own: Origin,
@@ -76,7 +78,10 @@ impl Promises {
             address: entry.address,
             incarnation: entry.life,
         });
-        let others = present.chain(covered.clock().iter().map(|(origin, _)| origin));
+        let met = self.adopted.keys().chain(self.given.keys()).copied();
+        let met = met.filter(|origin| !covered.has_ended(origin));
+        let others = present.chain(met);
+        let others = others.chain(covered.clock().iter().map(|(origin, _)| origin));
         let others = others.filter(|origin| *origin != own);
         let promise = |origin: Origin| self.adopted.get(&origin).copied().unwrap_or_default();
         others.map(promise).min()
@@ -137,11 +142,23 @@ mod tests {
     fn a_promise_counts_once_what_came_before_it_is_covered() {
         let mut promises = Promises::new();
         let (mut covered, members) = (Coverage::new(), roster(&[1, 2]));
-        promises.give(origin(2), 3, at(50), &covered);
+        let theirs = |written, relayed| {
+            let entries = [(origin(2), written), (origin(3), relayed)];
+            entries.into_iter().collect::<Coverage>()
+        };
+        promises.give(origin(2), &theirs(3, 1), at(50), &covered);
         let frontier = |p: &Promises, c: &Coverage| p.frontier(origin(1), &members, c);
         assert_eq!(frontier(&promises, &covered), Some(HlcTime::ZERO));
-        promises.give(origin(2), 4, at(60), &covered);
+        promises.give(origin(2), &theirs(4, 1), at(60), &covered);
         covered.raise(origin(2), 3);
+        promises.adopt(&covered);
+        let lacking = "a write that origin 2 had of an origin never heard of";
+        assert_eq!(
+            frontier(&promises, &covered),
+            Some(HlcTime::ZERO),
+            "{lacking}"
+        );
+        covered.end(origin(3).address, origin(3).incarnation.next());
         promises.adopt(&covered);
         assert_eq!(frontier(&promises, &covered), Some(at(50)));
     }
@@ -150,12 +167,24 @@ mod tests {
     fn a_life_that_is_not_over_holds_the_frontier_back_though_it_has_a_successor() {
         let mut promises = Promises::new();
         let covered: Coverage = [(origin(2), 1), (origin(3), 1)].into_iter().collect();
-        promises.give(origin(2), 1, at(50), &covered);
+        promises.give(origin(2), &covered, at(50), &covered);
         let frontier = |p: &Promises, c: &Coverage| p.frontier(origin(1), &roster(&[1, 2]), c);
         assert_eq!(frontier(&promises, &covered), Some(HlcTime::ZERO));
         let mut ended = covered.clone();
         ended.end(origin(3).address, origin(3).incarnation.next());
         assert_eq!(frontier(&promises, &ended), Some(at(50)));
+    }
+
+    #[test]
+    fn a_life_that_has_promised_something_holds_the_frontier_back_until_it_is_over() {
+        let mut promises = Promises::new();
+        let mut covered = Coverage::new();
+        promises.give(origin(2), &covered, at(50), &covered);
+        promises.give(origin(3), &covered, at(20), &covered);
+        let frontier = |p: &Promises, c: &Coverage| p.frontier(origin(1), &roster(&[1, 2]), c);
+        assert_eq!(frontier(&promises, &covered), Some(at(20)));
+        covered.end(origin(3).address, origin(3).incarnation.next());
+        assert_eq!(frontier(&promises, &covered), Some(at(50)));
     }
 
     #[test]

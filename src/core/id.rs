@@ -258,36 +258,26 @@ impl fmt::Display for Dot {
 ///
 /// [`MapId::IMPLICIT`], the map of a cluster without `SHARD_COUNT`, precedes every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "(u64, u64, Option<Address>)")]
 pub struct MapId {
     /// One more than that of the map before.
     pub epoch: u64,
-    /// Wall-clock milliseconds of its making; 0 for a map without a maker.
+    /// Wall-clock milliseconds of its making; for a map without a maker a hash of what it says, or 0.
     pub stamp: u64,
-    /// Who made it; `None` for a map that all nodes derive alike.
+    /// Who made it; `None` for a map that nodes derive from their settings.
     pub maker: Option<Address>,
 }
 
-impl TryFrom<(u64, u64, Option<Address>)> for MapId {
-    type Error = ParseIdError;
-
-    /// Refuses a stamp without a maker: no text names that, and two maps must not print alike.
-    fn try_from(parts: (u64, u64, Option<Address>)) -> Result<Self, ParseIdError> {
-        let (epoch, stamp, maker) = parts;
-        if maker.is_none() && stamp != 0 {
-            return Err(ParseIdError::new(&format!("{epoch}.{stamp}"), MAP));
-        }
-        Ok(Self {
-            epoch,
-            stamp,
-            maker,
-        })
-    }
-}
-
-const MAP: &str = "a map EPOCH or EPOCH.STAMP.MAKER";
+const MAP: &str = "a map EPOCH, EPOCH.STAMP or EPOCH.STAMP.MAKER";
 
 impl MapId {
+    /// That of a cluster's first map that names shards.
+    pub const FIRST_EPOCH: u64 = 1;
+
+    /// Whether each node has derived it from its own settings, and it names shards.
+    pub fn is_first(&self) -> bool {
+        self.epoch == Self::FIRST_EPOCH && self.maker.is_none()
+    }
+
     /// One shard, in which all nodes are.
     pub const IMPLICIT: Self = Self {
         epoch: 0,
@@ -299,7 +289,8 @@ impl MapId {
 impl fmt::Display for MapId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.maker {
-            None => write!(f, "{}", self.epoch),
+            None if self.stamp == 0 => write!(f, "{}", self.epoch),
+            None => write!(f, "{}.{}", self.epoch, self.stamp),
             Some(maker) => write!(f, "{}.{}.{maker}", self.epoch, self.stamp),
         }
     }
@@ -310,20 +301,13 @@ impl FromStr for MapId {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let error = || ParseIdError::new(text, MAP);
-        let parsed = match text.split_once('.') {
-            None => Self {
-                epoch: text.parse().map_err(|_| error())?,
-                stamp: 0,
-                maker: None,
-            },
-            Some((epoch, rest)) => {
-                let (stamp, maker) = rest.split_once('.').ok_or_else(error)?;
-                Self {
-                    epoch: epoch.parse().map_err(|_| error())?,
-                    stamp: stamp.parse().map_err(|_| error())?,
-                    maker: Some(maker.parse()?),
-                }
-            }
+        let mut parts = text.splitn(3, '.');
+        let number = |part: Option<&str>| part.unwrap_or("0").parse().map_err(|_| error());
+        let (epoch, stamp) = (number(parts.next())?, number(parts.next())?);
+        let parsed = Self {
+            epoch,
+            stamp,
+            maker: parts.next().map(str::parse).transpose()?,
         };
         if parsed.to_string() == text {
             Ok(parsed)
@@ -336,6 +320,11 @@ impl FromStr for MapId {
 /// A shard of a map: `s0`, `s1`, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId(pub u32);
+
+impl ShardId {
+    /// No shard of any map: where a node is that keeps none.
+    pub const NONE: Self = Self(u32::MAX);
+}
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -414,6 +403,11 @@ impl Key {
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.chars().nth(Self::MAX_CHARS).is_none();
         fits.then(|| Self(text.into()))
+    }
+
+    /// Stands where some key has to, and is not read.
+    pub fn placeholder() -> Self {
+        Self("-".into())
     }
 
     /// Its text.

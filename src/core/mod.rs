@@ -24,6 +24,7 @@ pub mod peer;
 pub mod repair;
 pub mod roster;
 pub mod serving;
+pub mod sharding;
 mod sharing;
 pub mod stamp;
 pub mod store;

@@ -47,6 +47,13 @@ impl Lives {
         self.forgotten = forgotten.into_iter().collect();
     }
 
+    /// Whether no other member is known that is not forgotten.
+    pub fn is_alone(&self) -> bool {
+        let roster = self.roster();
+        let mut others = roster.iter().filter(|entry| !entry.forgotten);
+        others.all(|entry| entry.address == self.own)
+    }
+
     /// Takes note of a life. True if it is later than the latest known.
     pub fn learn(&mut self, seen: Origin) -> bool {
         let later = seen.incarnation > self.latest(&seen.address);

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::causality::CausalState;
 use super::clock::Clocks;
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::stamp::HlcTime;
+use super::wire::{Digest, Status};
 use super::write::{Content, Value, Version, Write};
 
 /// The `n`-th test origin.
@@ -20,6 +22,24 @@ pub(crate) fn dot(n: u16, counter: u64) -> Dot {
     Dot {
         origin: origin(n),
         counter,
+    }
+}
+
+/// What a replica in this state would say in a heartbeat.
+pub(crate) fn say(state: &mut CausalState, wall_ms: u64) -> Digest {
+    Digest {
+        from: state.origin(),
+        domain: state.domain(),
+        covered: state.covered().clone(),
+        promise: state.promise(wall_ms),
+        status: Status::Serving,
+        pushing: false,
+        admits: true,
+        bootstrapped: true,
+        roster: state.lives().roster(),
+        frontier: HlcTime::ZERO,
+        aside: state.has_aside(),
+        given_up: state.given_up().clone(),
     }
 }
 

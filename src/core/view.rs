@@ -9,6 +9,8 @@
 //! - *Removal marks* are an operator's decisions, one per address, the latest wins. SWIM cannot
 //!   forget a node that lives, so the marks filter what it says. A mark means the lives up to
 //!   one: a later life is free of it.
+//! - The *shard map* (`core/sharding/map.rs`) travels with the heartbeats, too; the one with the largest id holds, and the nodes that it names
+//!   are members.
 //!
 //! Whoever is configured, not up and not removed is announced to every [`ANNOUNCE_MS`]: at the start, after it was
 //! lost, after a cut. So no state of the network lasts longer than that once datagrams pass again.
@@ -21,6 +23,7 @@ mod forgotten;
 mod peer;
 mod publish;
 mod removals;
+mod shards;
 
 use std::collections::BTreeMap;
 
@@ -32,8 +35,9 @@ use self::peer::{Peer, Standing};
 pub use self::removals::Removal;
 use self::removals::Removals;
 use super::Millis;
-use super::id::{Address, Incarnation, Origin};
+use super::id::{Address, Incarnation, MapId, Origin};
 use super::roster::RosterEntry;
+use super::sharding::map::ShardMap;
 use super::swim::{Datagram, DatagramError, Identity, Swim, Timing, is_plausible};
 
 /// Time between announcements to members that are not up: how soon a healed network is noticed.
@@ -55,6 +59,8 @@ pub struct Member {
     pub address: Address,
     /// Stands removed: it gets heartbeats, so that it learns of it, and no writes.
     pub removed: bool,
+    /// It keeps the same shard as this node, and so gets this node's writes.
+    pub shard_peer: bool,
 }
 
 /// What a peer's heartbeat says about members.
@@ -68,6 +74,8 @@ pub struct Heard {
     pub forgotten: Vec<ForgetMark>,
     /// The members it knows, with their latest lives.
     pub roster: Vec<RosterEntry>,
+    /// The shard map it knows; `None` for the implicit one.
+    pub map: Option<ShardMap>,
 }
 
 /// What became of a request to take a replica into the view.
@@ -134,6 +142,9 @@ pub struct Membership {
     own_claimed: Incarnation,
     /// This node's removal when events were last derived.
     own_removed: bool,
+    map: ShardMap,
+    /// The map when events were last derived.
+    told_map: MapId,
     announce_due: Millis,
     /// Rounds of announcements since a datagram last arrived.
     silent_rounds: u32,
@@ -143,11 +154,12 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A node that starts the life `identity` among `view` (itself counts or not, alike) at `now`.
+    /// A node that starts the life `identity` among `view` (itself counts or not, alike) at `now`, and was told of `map`.
     pub fn new(
         parameters: Parameters,
         identity: Identity,
         view: &[Address],
+        map: ShardMap,
         rng: ChaCha8Rng,
         now: Millis,
     ) -> Self {
@@ -169,6 +181,8 @@ impl Membership {
             lived: vec![identity.incarnation],
             own_claimed: identity.incarnation,
             own_removed: false,
+            told_map: map.id(),
+            map,
             announce_due: now,
             silent_rounds: 0,
             told: Vec::new(),
@@ -246,6 +260,9 @@ impl Membership {
         self.merge_marks(&heard.forgotten);
         for entry in &heard.roster {
             self.heed_roster(entry, now);
+        }
+        if let Some(map) = &heard.map {
+            self.heed_map(map, now);
         }
         if is_plausible(heard.from.incarnation) {
             self.learn(heard.from.address, heard.from.incarnation, now);

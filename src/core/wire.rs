@@ -3,14 +3,16 @@
 //! A message is one byte of protocol version and then its fields in postcard's format. A version or
 //! a form that is not understood changes nothing at the receiver; the sender sees a refusal.
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
 use super::ended::Ended;
 use super::given_up::GivenUp;
-use super::id::{Domain, Incarnation, Origin};
+use super::id::{Domain, Incarnation, Key, MapId, Origin, ShardId};
 use super::roster::RosterEntry;
+use super::sharding::map::ShardMap;
 use super::stamp::HlcTime;
 use super::view::{ForgetMark, Removal};
 use super::write::Write;
@@ -118,6 +120,8 @@ pub struct Heartbeat {
     pub removals: Vec<Removal>,
     /// The forget marks that the sender knows.
     pub forgotten: Vec<ForgetMark>,
+    /// The shard map that the sender knows; `None` for the implicit one.
+    pub map: Option<ShardMap>,
 }
 
 /// Answer to a [`Heartbeat`].
@@ -302,6 +306,86 @@ pub struct Collected {
     pub time: HlcTime,
     /// What was covered then.
     pub covered: Coverage,
+}
+
+/// What a node that does not keep a key's shard asks of one that does. It is answered there and then, never passed on again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// The map by which the sender has found the receiver.
+    pub map: MapId,
+    /// What is asked for.
+    pub ask: Asked,
+}
+
+/// What a [`Forward`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asked {
+    /// What a client wants of a key.
+    Kvs(KvsRequest),
+    /// How many keys the shard has.
+    KeyCount(ShardId),
+}
+
+impl Asked {
+    /// Whether to ask twice does no more than to ask once.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Kvs(request) => request.method == KvsMethod::Get,
+            Self::KeyCount(_) => true,
+        }
+    }
+}
+
+/// A client's request, as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvsRequest {
+    /// What to do.
+    pub method: KvsMethod,
+    /// Where.
+    pub key: Key,
+    /// The whole body, unparsed.
+    pub body: Bytes,
+    /// The values of its `Causal-Metadata` headers, unparsed.
+    pub metadata: Vec<Bytes>,
+    /// How long it may be parked, in milliseconds; `None` takes the answerer's default.
+    pub wait_ms: Option<u64>,
+}
+
+/// What a client may do with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KvsMethod {
+    /// Read it.
+    Get,
+    /// Write it.
+    Put,
+    /// Make it absent.
+    Delete,
+}
+
+/// Answer to a [`Forward`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForwardAnswer {
+    /// What the client is to get.
+    Kvs(KvsAnswer),
+    /// Keys of the shard that exist.
+    Keys(u64),
+    /// Not now: the answerer is starting, removed or stopping.
+    NotServing,
+    /// Both mean the same map, by which the answerer does not keep that shard.
+    NotKept,
+    /// The answerer goes by another map, this one. The one of the two with the smaller id is outdated.
+    OtherMap(ShardMap),
+}
+
+/// A client's answer, as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvsAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+    /// The value of the `Causal-Metadata` header, if there is one.
+    pub metadata: Option<Bytes>,
 }
 
 impl JoinPage {

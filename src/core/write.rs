@@ -189,12 +189,9 @@ pub struct Write {
 
 impl Write {
     /// A write of [`Content::Ended`].
-    ///
-    /// # Panics
-    /// Never: there is a key.
     pub fn marker(version: Version) -> Self {
         Self {
-            key: Key::new("-").expect("one character is a key"),
+            key: Key::placeholder(),
             version: Arc::new(version),
         }
     }

@@ -2,6 +2,7 @@
 //! has them.
 
 use actix_web::HttpResponse;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
@@ -25,9 +26,13 @@ pub(super) enum Problem {
     KeyTooLong,
     #[error("Key is not valid UTF-8")]
     KeyNotUtf8,
-    /// With the metadata that covers the delete which this reports, and the member that names what is lost.
+    /// With the metadata that covers the delete which this reports, and the members that name what is lost and the shard.
     #[error("Key does not exist")]
-    NoSuchKey { metadata: String, lost: String },
+    NoSuchKey {
+        metadata: String,
+        lost: String,
+        shard: String,
+    },
     #[error("Value is too large")]
     TooLarge { limit: usize },
     #[error("Request body did not arrive in time")]
@@ -44,6 +49,11 @@ pub(super) enum Problem {
     BadForget,
     #[error("Replica was itself forgotten; try again later")]
     NoSay,
+    #[error("No such shard")]
+    NoSuchShard,
+    /// Nobody who keeps the key's shard has answered, or nobody knows whether a write was done.
+    #[error("Cannot forward request")]
+    CannotForward { unknown: bool },
     #[error("Peer message is not understood")]
     BadPeerMessage { detail: String },
     #[error("Replica is stopping or has failed")]
@@ -71,7 +81,9 @@ impl Problem {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRoute | Self::NoSuchKey { .. } | Self::NotInView => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchKey { .. } | Self::NotInView | Self::NoSuchShard => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAnObject { .. }
             | Self::MalformedMetadata { .. }
@@ -85,9 +97,11 @@ impl Problem {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refusal::StoreFull) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ViewIsFull | Self::NoSay | Self::Gone | Self::Refused(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::ViewIsFull
+            | Self::NoSay
+            | Self::Gone
+            | Self::CannotForward { .. }
+            | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -99,8 +113,16 @@ impl Problem {
             | Self::NoValue { detail }
             | Self::BrokenOff { detail }
             | Self::BadPeerMessage { detail } => format!(r#","detail":{}"#, json_text(detail)),
-            Self::NoSuchKey { metadata, lost } => {
-                format!(r#","causal-metadata":{metadata}{lost}"#)
+            Self::NoSuchKey {
+                metadata,
+                lost,
+                shard,
+            } => {
+                format!(r#"{shard},"causal-metadata":{metadata}{lost}"#)
+            }
+            Self::CannotForward { unknown: true } => {
+                r#","detail":"a node that was asked has not answered; the write may have been done""#
+                    .to_owned()
             }
             Self::TooLarge { limit } => format!(r#","limit-bytes":{limit}"#),
             Self::Refused(Refusal::Unmet { missing }) => {
@@ -141,11 +163,17 @@ impl Problem {
 }
 
 /// A JSON answer from its text.
-pub(super) fn json(status: StatusCode, body: String) -> HttpResponse {
-    let mut response = HttpResponse::with_body(status, actix_web::body::BoxBody::new(body));
+pub(super) fn json(status: StatusCode, body: impl MessageBody + 'static) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, BoxBody::new(body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+/// These as a JSON array of strings.
+pub(super) fn json_list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let texts = items.into_iter().map(|item| json_text(&item.to_string()));
+    format!("[{}]", texts.collect::<Vec<_>>().join(","))
 }
 
 /// A text as a JSON string.

@@ -14,17 +14,22 @@ use tokio::sync::oneshot;
 
 use super::answer::Problem;
 use super::budget::Budget;
+use super::forward;
 use crate::config::Limits;
 use crate::core::id::Address;
 use crate::core::metadata::Metadata;
-use crate::core::wire::{self, Batch, Heartbeat, JoinRequest, Status, WireError};
+use crate::core::sharding::map::ShardMap;
+use crate::core::sharding::routing::Topology;
+use crate::core::wire::{self, Batch, Forward, Heartbeat, JoinRequest, Status, WireError};
 use crate::messages::causality::{
     Answer, ClientReply, ClientRequest, DigestReport, Operation, Outcome, ReadDigest, ReadJoin,
     ReadStatus, Refusal,
 };
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
-use crate::messages::view::{AddOutcome, AddReplica, ReadView, RemoveOutcome, RemoveReplica};
+use crate::messages::view::{
+    AddOutcome, AddReplica, MapLearned, ReadView, RemoveOutcome, RemoveReplica, TopologyReader,
+};
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
 use crate::transport::Call;
@@ -54,14 +59,37 @@ pub struct GatewayEdges {
     pub add: Edge<AddReplica>,
     /// To `View`.
     pub remove: Edge<RemoveReplica>,
+    /// To `View`.
+    pub learned: Edge<MapLearned>,
+}
+
+/// What a [`Gateway`] is made of.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// Into the actor graph.
+    pub edges: GatewayEdges,
+    /// What requests are routed by.
+    pub routes: TopologyReader,
+    /// What clients may use up.
+    pub limits: Limits,
+    /// Longest body of a peer's message.
+    pub peer_body_max: usize,
+    /// Longest wait for the answer to a forwarded request, its parked time excluded, in milliseconds.
+    pub forward_timeout_ms: u64,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Its time.
+    pub uptime: Uptime,
 }
 
 /// The entrance to one replica. Cheap to clone; one for each thread.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     edges: GatewayEdges,
+    routes: TopologyReader,
     limits: Limits,
     peer_body_max: usize,
+    forward_timeout_ms: u64,
     client_bodies: Budget,
     peer_bodies: Budget,
     metrics: Metrics,
@@ -84,24 +112,53 @@ pub enum PeerProblem {
 }
 
 impl Gateway {
-    /// An entrance over these edges. Bodies of peers may have `peer_body_max` bytes.
-    pub fn new(
-        edges: GatewayEdges,
-        limits: Limits,
-        peer_body_max: usize,
-        metrics: Metrics,
-        uptime: Uptime,
-    ) -> Self {
-        Self {
+    /// An entrance made of these.
+    pub fn new(parts: GatewayParts) -> Self {
+        let GatewayParts {
             edges,
+            routes,
             limits,
             peer_body_max,
+            forward_timeout_ms,
+            metrics,
+            uptime,
+        } = parts;
+        Self {
+            edges,
+            routes,
+            limits,
+            peer_body_max,
+            forward_timeout_ms,
             client_bodies: Budget::with_limit(limits.bodies_max_bytes),
             peer_bodies: Budget::with_limit(limits.bodies_max_bytes),
             metrics,
             uptime,
             complaints: Arc::default(),
         }
+    }
+
+    /// What requests are routed by now.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.routes.borrow().clone()
+    }
+
+    /// A reader of its own, to wait for changes with.
+    pub(super) fn routes(&self) -> TopologyReader {
+        self.routes.clone()
+    }
+
+    pub(super) fn forward_timeout_ms(&self) -> u64 {
+        self.forward_timeout_ms
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A peer goes by this map.
+    pub(super) fn learn_map(&self, map: ShardMap) {
+        // If too much waits there, the next heartbeat brings it.
+        let _ = self.edges.learned.offer(MapLearned { map });
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -241,6 +298,10 @@ impl Gateway {
                 let read = |reply| ReadJoin { request, reply };
                 encoded(self.ask(&self.edges.join, read).await)
             }
+            Call::Forward => {
+                let forward: Forward = self.understand(call, body)?;
+                Ok(wire::encode(&forward::answer(forward, self).await).into())
+            }
         }
     }
 
@@ -266,7 +327,7 @@ impl Gateway {
         wire::decode(body).inspect_err(|_| self.count_malformed(call))
     }
 
-    fn count_malformed(&self, call: Call) {
+    pub(super) fn count_malformed(&self, call: Call) {
         let malformed = &self.metrics.peer_messages_malformed;
         malformed.with_label_values(&[call.name()]).inc();
     }

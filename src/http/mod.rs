@@ -6,10 +6,12 @@
 mod answer;
 mod body;
 mod budget;
+pub mod forward;
 pub mod gateway;
 mod internal;
 mod kvs;
 mod operator;
+mod shard;
 mod view;
 
 use actix_web::http::Method;
@@ -18,18 +20,49 @@ use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use answer::Problem;
-use gateway::Gateway;
+use forward::Forwarder;
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route<'a> {
     Kvs { raw_key: &'a str },
     View,
+    Shard(ShardRoute<'a>),
     Health,
     Ready,
     Metrics,
     Digest,
     Peer(crate::transport::Call),
+}
+
+/// Below `/shard/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShardRoute<'a> {
+    Ids,
+    OfThisNode,
+    Members(&'a str),
+    KeyCount(&'a str),
+}
+
+impl<'a> ShardRoute<'a> {
+    fn of(name: &'a str, id: Option<&'a str>) -> Option<Self> {
+        match (name, id) {
+            ("ids", None) => Some(Self::Ids),
+            ("node-shard-id", None) => Some(Self::OfThisNode),
+            ("members", Some(id)) => Some(Self::Members(id)),
+            ("key-count", Some(id)) => Some(Self::KeyCount(id)),
+            _ => None,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ids => "/shard/ids",
+            Self::OfThisNode => "/shard/node-shard-id",
+            Self::Members(_) => "/shard/members",
+            Self::KeyCount(_) => "/shard/key-count",
+        }
+    }
 }
 
 impl<'a> Route<'a> {
@@ -38,6 +71,9 @@ impl<'a> Route<'a> {
         let route = match (segments.next()?, segments.next(), segments.next()) {
             ("kvs", Some(raw_key), None) if !raw_key.is_empty() => Self::Kvs { raw_key },
             ("view", None, None) => Self::View,
+            ("shard", Some(name), id) if segments.next().is_none() => {
+                Self::Shard(ShardRoute::of(name, id)?)
+            }
             ("health", None, None) => Self::Health,
             ("ready", None, None) => Self::Ready,
             ("metrics", None, None) => Self::Metrics,
@@ -55,6 +91,7 @@ impl<'a> Route<'a> {
         match self {
             Self::Kvs { .. } => "/kvs",
             Self::View => "/view",
+            Self::Shard(route) => route.label(),
             Self::Health => "/health",
             Self::Ready => "/ready",
             Self::Metrics => "/metrics",
@@ -66,28 +103,29 @@ impl<'a> Route<'a> {
     fn allow(self) -> &'static str {
         match self {
             Self::Kvs { .. } | Self::View => "GET, PUT, DELETE",
-            Self::Health | Self::Ready | Self::Metrics | Self::Digest => "GET",
+            Self::Shard(_) | Self::Health | Self::Ready | Self::Metrics | Self::Digest => "GET",
             Self::Peer(_) => "POST",
         }
     }
 }
 
 /// Adds every route of a replica to an actix-web application.
-pub fn configure(config: &mut ServiceConfig, gateway: Gateway) {
+pub fn configure(config: &mut ServiceConfig, forwarder: Forwarder) {
     config
-        .app_data(web::Data::new(gateway))
+        .app_data(web::Data::new(forwarder))
         .default_service(web::to(answer_request));
 }
 
 async fn answer_request(
     request: HttpRequest,
     payload: Payload,
-    gateway: web::Data<Gateway>,
+    forwarder: web::Data<Forwarder>,
 ) -> HttpResponse {
+    let gateway = forwarder.gateway();
     let timer = tokio::time::Instant::now();
     let path = request.uri().path().to_owned();
     let route = Route::of(&path);
-    let answered = dispatch(route, &request, payload, &gateway).await;
+    let answered = dispatch(route, &request, payload, &forwarder).await;
     let response = answered.unwrap_or_else(Problem::into_response);
     let label = route.map_or("other", Route::label);
     gateway.count(label, request.method().as_str(), response.status().as_u16());
@@ -99,8 +137,9 @@ async fn dispatch(
     route: Option<Route<'_>>,
     request: &HttpRequest,
     payload: Payload,
-    gateway: &Gateway,
+    forwarder: &Forwarder,
 ) -> Result<HttpResponse, Problem> {
+    let gateway = forwarder.gateway();
     let limit = match route {
         Some(Route::Peer(_)) => gateway.peer_body_max(),
         _ => gateway.limits().body_max_bytes,
@@ -114,7 +153,13 @@ async fn dispatch(
     let route = route.ok_or(Problem::NoSuchRoute)?;
     match (route, request.method()) {
         (Route::Kvs { raw_key }, &(Method::GET | Method::PUT | Method::DELETE)) => {
-            kvs::answer(request, raw_key, &body, gateway).await
+            kvs::answer(request, raw_key, body, forwarder).await
+        }
+        (Route::Shard(ShardRoute::Ids), &Method::GET) => Ok(shard::ids(gateway)),
+        (Route::Shard(ShardRoute::OfThisNode), &Method::GET) => Ok(shard::of_this_node(gateway)),
+        (Route::Shard(ShardRoute::Members(id)), &Method::GET) => shard::members(id, gateway),
+        (Route::Shard(ShardRoute::KeyCount(id)), &Method::GET) => {
+            shard::key_count(id, forwarder).await
         }
         (Route::View, &Method::GET) => view::read(gateway).await,
         (Route::View, &Method::PUT) => view::add(&body, gateway).await,

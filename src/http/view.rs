@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde_json::value::RawValue;
 
-use super::answer::{Problem, json, json_text};
+use super::answer::{Problem, json, json_list};
 use super::body::ViewBody;
 use super::gateway::Gateway;
 use crate::core::id::Address;
@@ -12,8 +12,7 @@ use crate::messages::view::{AddOutcome, RemoveOutcome};
 
 pub(super) async fn read(gateway: &Gateway) -> Result<HttpResponse, Problem> {
     let view = gateway.view().await?;
-    let texts: Vec<String> = view.iter().map(|a| json_text(&a.to_string())).collect();
-    let body = format!(r#"{{"view":[{}]}}"#, texts.join(","));
+    let body = format!(r#"{{"view":{}}}"#, json_list(view));
     Ok(json(StatusCode::OK, body))
 }
 

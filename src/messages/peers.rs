@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::mailbox::Reply;
 use crate::core::id::{Address, Domain};
+use crate::core::sharding::map::ShardMap;
 use crate::core::view::{ForgetMark, Removal};
 use crate::core::wire::{Batch, Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer};
 use crate::core::write::Write;
 
-/// `Causality` → `Broadcaster` → every `PeerLink`: a write was made here; push it.
+/// `Causality` → `Broadcaster` → the `PeerLink` of every member of this node's shard: a write was made here; push it.
 #[derive(Debug, Clone)]
 pub struct Publish {
     /// Its domain.
@@ -33,6 +34,8 @@ pub struct SendHeartbeat {
     pub removals: Arc<[Removal]>,
     /// The forget marks it knows.
     pub forgotten: Arc<[ForgetMark]>,
+    /// The shard map it knows; `None` for the implicit one.
+    pub map: Option<Arc<ShardMap>>,
 }
 
 /// `Causality` → `Broadcaster` → one `PeerLink`: ask this peer for what is lacking here. Answered by

@@ -1,10 +1,15 @@
 //! To and from `View`, the actor that owns the membership.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::mailbox::Reply;
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
+use crate::core::sharding::map::ShardMap;
+use crate::core::sharding::routing::Topology;
 pub use crate::core::view::{AddOutcome, RemoveOutcome};
 use crate::core::view::{ForgetMark, Heard, Member, Removal};
 
@@ -82,6 +87,8 @@ pub struct MembersChanged {
     pub removals: Vec<Removal>,
     /// All forget marks, to be gossiped likewise, sorted by address.
     pub forgotten: Vec<ForgetMark>,
+    /// The shard map, to be gossiped likewise.
+    pub map: ShardMap,
 }
 
 /// `View` → `Causality`: the view, the members or who is forgotten has changed. Sent once at the start and then only on a change.
@@ -102,4 +109,28 @@ pub struct ViewChanged {
     pub forgotten: Vec<(Address, Incarnation)>,
     /// How often lives that were forgotten turned out not to be: what was done without them must be undone.
     pub voids: u64,
+    /// The shard map. Members of other shards than this node's are no concern of `Causality`.
+    pub map: ShardMap,
 }
+
+/// `PeerLink` → `View`: a peer has fallen silent, or answers again.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkTurned {
+    /// Who.
+    pub peer: Address,
+    /// Whether it answers.
+    pub answers: bool,
+}
+
+/// http → `View`: a peer knows a map that holds before the one it was asked under.
+#[derive(Debug)]
+pub struct MapLearned {
+    /// It.
+    pub map: ShardMap,
+}
+
+/// What `View` shows to whoever routes requests: always the latest, read without asking. Sent by `View` alone.
+pub type TopologySender = watch::Sender<Arc<Topology>>;
+
+/// The reading end of it, in any thread.
+pub type TopologyReader = watch::Receiver<Arc<Topology>>;

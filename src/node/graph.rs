@@ -1,5 +1,6 @@
 //! The graph of a replica's actors: who can send what to whom.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Addr, Handler};
@@ -14,6 +15,7 @@ use crate::config::Replication;
 use crate::http::gateway::{Gateway, GatewayEdges};
 use crate::messages::mailbox::{Depth, Edge, Mail};
 use crate::metrics::Metrics;
+use crate::transport::PeerTransport;
 
 /// The mailboxes of one replica.
 #[derive(Debug, Clone)]
@@ -91,6 +93,7 @@ impl Graph {
             view: self.to_view(),
             add: self.to_view(),
             remove: self.to_view(),
+            learned: self.to_view(),
         }
     }
 
@@ -121,12 +124,19 @@ impl Graph {
             digest: self.to_causality(),
             joined: self.to_causality(),
             superseded: self.to_causality(),
+            turned: self.to_view(),
         }
     }
 
-    pub(super) fn of_node(&self, gateway: Gateway, replication: &Replication) -> Node {
+    pub(super) fn of_node(
+        &self,
+        gateway: Gateway,
+        transport: Rc<dyn PeerTransport>,
+        replication: &Replication,
+    ) -> Node {
         Node {
             gateway,
+            transport,
             datagrams: self.to_view(),
             drain: self.to_causality(),
             flush: self.to_broadcaster(),

@@ -35,7 +35,7 @@ pub struct Weather {
     pub stragglers: u32,
     /// In a thousand: messages lost.
     pub loss: u32,
-    /// In a thousand: messages that arrive twice.
+    /// In a thousand: messages that arrive twice; a client's request that is passed on never does, nor over HTTP.
     pub doubles: u32,
 }
 
@@ -326,7 +326,7 @@ impl Network {
             let mut state = self.0.borrow_mut();
             state.heartbeats.insert(from, body.clone());
         }
-        if self.is_doubled() {
+        if call != Call::Forward && self.is_doubled() {
             let (network, body) = (self.clone(), body.clone());
             actix_rt::spawn(async move {
                 network.travel(from, to, call.name(), &body).await;

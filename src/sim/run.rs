@@ -37,6 +37,9 @@ const QUIET: u64 = 1 << 42;
 /// By then every link has been probed since the last fault: whoever has not noticed that one was cut off, has.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
+/// Within this every node has told every other one how it is.
+const A_HEARTBEAT: Duration = Duration::from_millis(300);
+
 /// Versions that a replica has set aside, which it may write again.
 const ASIDE: &str = "causet_writes_set_aside";
 
@@ -88,6 +91,8 @@ struct Run {
     crashes: u64,
     /// Writes that only a node held which has lost its memory, and when.
     lost: BTreeMap<Dot, u64>,
+    /// Writes that only such a node held, and others that are forgotten: they are missing until those return.
+    missing: BTreeSet<Dot>,
     violations: Vec<Violation>,
 }
 
@@ -115,6 +120,7 @@ impl Run {
             crashed: BTreeMap::new(),
             crashes: 0,
             lost: BTreeMap::new(),
+            missing: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
@@ -290,6 +296,7 @@ impl Run {
         loop {
             let Some(why) = self.disagreement().await else {
                 self.wait_for_collection().await;
+                tokio::time::sleep(A_HEARTBEAT).await;
                 let recalled = self.recall().await;
                 self.violations.extend(recalled);
                 let wrong = rest::judge(&self.cluster).await;

@@ -29,6 +29,8 @@ pub(super) struct Traffic {
     announced: BTreeMap<(Address, Address), u64>,
     /// The members of whom each node has last told others.
     rosters: BTreeMap<Address, Vec<RosterEntry>>,
+    /// When it first told of these.
+    roster_since: BTreeMap<Address, u64>,
     broken: Broken,
     /// Members may be forgotten: whoever comes back after that is met as a stranger, over a link without a past.
     strangers: bool,
@@ -89,7 +91,10 @@ impl Traffic {
                     self.announced.insert((from, to), now_ms);
                 }
                 self.starting.says(from, heartbeat.digest.from.incarnation);
-                self.rosters.insert(from, heartbeat.digest.roster);
+                if self.roster(from) != heartbeat.digest.roster {
+                    self.rosters.insert(from, heartbeat.digest.roster);
+                    self.roster_since.insert(from, now_ms);
+                }
                 None
             }
             Call::Push => {
@@ -104,6 +109,7 @@ impl Traffic {
                 self.starting.asks(from, life, now_ms);
                 Some(UnderWay::Join(life))
             }
+            Call::Forward => None,
         }
     }
 
@@ -148,7 +154,7 @@ impl Traffic {
                     self.serves(to, GAVE_A_JOIN, now_ms);
                 }
             }
-            Call::Push | Call::Join | Call::Heartbeat => {}
+            Call::Push | Call::Join | Call::Heartbeat | Call::Forward => {}
         }
     }
 
@@ -162,7 +168,11 @@ impl Traffic {
             let forgotten = e.forgotten && e.life == from.incarnation;
             e.address == from.address && (e.life > from.incarnation || forgotten)
         };
-        let wrong = self.roster(by).iter().find(is_over).map(|entry| {
+        // The answer to a push is seen here a turn after it was decided: what was told in the same moment may be later than that.
+        let since = self.roster_since.get(&by);
+        let told = since.is_some_and(|since| *since < now_ms);
+        let wrong = self.roster(by).iter().find(is_over).filter(|_| told);
+        let wrong = wrong.map(|entry| {
             format!("{by} took a push of {from} at {now_ms} ms, and had told others of {entry:?}")
         });
         self.note("took a push of an ended life", wrong);
@@ -201,7 +211,7 @@ impl Traffic {
                     self.starting.has_caught_up(from, *life);
                 }
             }
-            Call::Push | Call::Join => {}
+            Call::Push | Call::Join | Call::Forward => {}
         }
     }
 

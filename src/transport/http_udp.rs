@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(15);
 /// HTTP by awc and UDP by tokio.
 #[derive(Debug)]
 pub struct HttpUdp {
-    socket: UdpSocket,
+    socket: Option<UdpSocket>,
     clients: RefCell<BTreeMap<Address, Client>>,
     answer_max_bytes: usize,
 }
@@ -39,7 +39,15 @@ impl HttpUdp {
     /// are errors.
     pub fn new(socket: UdpSocket, answer_max_bytes: usize) -> Self {
         Self {
-            socket,
+            socket: Some(socket),
+            ..Self::without_datagrams(answer_max_bytes)
+        }
+    }
+
+    /// For calls alone; datagrams are lost.
+    pub fn without_datagrams(answer_max_bytes: usize) -> Self {
+        Self {
+            socket: None,
             clients: RefCell::default(),
             answer_max_bytes,
         }
@@ -79,9 +87,9 @@ impl PeerTransport for HttpUdp {
         let request = self.client(to).post(format!("http://{to}{}", path(call)));
         let answer_max_bytes = self.answer_max_bytes;
         let exchange = async move {
-            let mut answer = request.send_body(body).await.map_err(unreachable)?;
+            let mut answer = request.send_body(body).await.map_err(call_error)?;
             let bytes = answer.body().limit(answer_max_bytes).await;
-            let bytes = bytes.map_err(|error| CallError::Unreachable(error.to_string()))?;
+            let bytes = bytes.map_err(|error| CallError::BrokenOff(error.to_string()))?;
             match answer.status().as_u16() {
                 200 => Ok(bytes),
                 status => Err(CallError::Refused(status)),
@@ -96,7 +104,10 @@ impl PeerTransport for HttpUdp {
 
     fn datagram(&self, to: Address, bytes: Bytes) {
         // Datagrams may get lost; one that cannot be sent now is as good as lost.
-        if let Err(error) = self.socket.send_to(&bytes, to.socket()) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        if let Err(error) = socket.send_to(&bytes, to.socket()) {
             log::debug!("datagram to {to}: {error}");
         }
     }
@@ -110,8 +121,11 @@ impl PeerTransport for HttpUdp {
     clippy::needless_pass_by_value,
     reason = "used as a function to map errors with"
 )]
-fn unreachable(error: SendRequestError) -> CallError {
-    CallError::Unreachable(error.to_string())
+fn call_error(error: SendRequestError) -> CallError {
+    match error {
+        SendRequestError::Connect(_) => CallError::Unreachable(error.to_string()),
+        _ => CallError::BrokenOff(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -22,11 +22,13 @@ pub enum Call {
     Push,
     /// A page of a state difference.
     Join,
+    /// A client's request for a key of the peer's shard.
+    Forward,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Heartbeat, Self::Push, Self::Join];
+    pub const ALL: [Self; 4] = [Self::Heartbeat, Self::Push, Self::Join, Self::Forward];
 
     /// Its route's last segment, also its metric label.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Call {
             Self::Heartbeat => "heartbeat",
             Self::Push => "push",
             Self::Join => "join",
+            Self::Forward => "forward",
         }
     }
 }
@@ -41,9 +44,12 @@ impl Call {
 /// A call that brought no answer. The peer may or may not have acted on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Nobody was reached, or the connection broke.
+    /// Nobody was reached: the peer has not acted on the call.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// The connection broke.
+    #[error("broken off: {0}")]
+    BrokenOff(String),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -52,7 +58,17 @@ pub enum CallError {
     Refused(u16),
 }
 
-/// The gate to the network, one per node, used by its actors only (so it need not be `Send`).
+impl CallError {
+    /// Whether the peer may have acted on the call all the same.
+    pub fn may_have_acted(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Refused(_) => false,
+            Self::BrokenOff(_) | Self::TimedOut(_) => true,
+        }
+    }
+}
+
+/// The gate to the network, used in one thread (so it need not be `Send`).
 pub trait PeerTransport: fmt::Debug {
     /// Asks `to` and waits at most `timeout` for the answer.
     fn call(

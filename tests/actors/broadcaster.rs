@@ -12,6 +12,7 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::id::Address;
 use causet::core::roster::RosterEntry;
+use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::view::{ForgetMark, Heard, Member, Removal};
 use causet::core::wire::{
@@ -76,6 +77,24 @@ impl Stage {
         self.change_members(numbers, &[]).await;
     }
 
+    /// The first of these keep the shard of this node, and so does it.
+    async fn share_with(&self, peers: &[u8], others: &[u8]) {
+        let member = |n: &u8, shard_peer| Member {
+            address: address(*n),
+            removed: false,
+            shard_peer,
+        };
+        let peers = peers.iter().map(|n| member(n, true));
+        let members = peers.chain(others.iter().map(|n| member(n, false)));
+        self.actor.tell(MembersChanged {
+            members: members.collect(),
+            removals: Vec::new(),
+            forgotten: Vec::new(),
+            map: map(),
+        });
+        pass(1).await;
+    }
+
     async fn change_members(&self, numbers: &[u8], removals: &[Removal]) {
         self.change_all(numbers, removals, &[]).await;
     }
@@ -85,11 +104,13 @@ impl Stage {
         let members = numbers.iter().map(|&n| Member {
             address: address(n),
             removed: removed(address(n)),
+            shard_peer: true,
         });
         self.actor.tell(MembersChanged {
             members: members.collect(),
             removals: removals.to_vec(),
             forgotten: forgotten.to_vec(),
+            map: ShardMap::implicit(),
         });
         pass(1).await;
     }
@@ -186,6 +207,38 @@ fn a_write_goes_to_every_link_in_the_order_of_writing() {
     });
 }
 
+/// Of the nodes 1 to 4, in two shards.
+fn map() -> ShardMap {
+    let nodes: Vec<Address> = (1..=4).map(address).collect();
+    ShardMap::first(&nodes, 2).unwrap()
+}
+
+#[test]
+fn a_write_goes_to_the_members_of_the_same_shard_alone_and_the_map_to_all() {
+    in_virtual_time(async {
+        let stage = Stage::with_members(&[]).await;
+        stage.share_with(&[1], &[2]).await;
+        let (domain, write) = (DOMAIN, write(9, 1, &[]));
+        stage.actor.tell(Publish { domain, write });
+        let digest = Arc::new(digest(origin(9), Clock::new()));
+        stage.actor.tell(Beat { digest });
+        pass(1).await;
+        let told = |n| {
+            let mut told = (0, None);
+            for message in stage.link(n).borrow().iter() {
+                match message {
+                    ToLink::Publish(_) => told.0 += 1,
+                    ToLink::SendHeartbeat(beat) => told.1.clone_from(&beat.map),
+                    _ => {}
+                }
+            }
+            told
+        };
+        assert_eq!(told(1), (1, Some(Arc::new(map()))));
+        assert_eq!(told(2), (0, Some(Arc::new(map()))));
+    });
+}
+
 #[test]
 fn links_are_started_for_new_members_and_ended_for_those_that_are_none_any_more() {
     in_virtual_time(async {
@@ -268,6 +321,7 @@ fn a_heartbeat_of_an_unknown_peer_is_reported_to_the_view_and_answered_so() {
             },
             removals: vec![removal(3)],
             forgotten: vec![mark(4)],
+            map: Some(map()),
         };
         let answer = stage.actor.ask(|reply| TakeHeartbeat { heartbeat, reply });
         assert_eq!(answer.await, HeartbeatAnswer::Unknown);
@@ -279,6 +333,7 @@ fn a_heartbeat_of_an_unknown_peer_is_reported_to_the_view_and_answered_so() {
             removals: vec![removal(3)],
             forgotten: vec![mark(4)],
             roster: vec![entry],
+            map: Some(map()),
         };
         assert_eq!(heard[0].heard, expected);
     });
@@ -292,6 +347,7 @@ fn a_heartbeat_of_a_member_goes_to_its_link_and_to_the_view() {
             digest: digest(origin(2), Clock::new()),
             removals: Vec::new(),
             forgotten: Vec::new(),
+            map: None,
         };
         let mut answer = stage
             .actor

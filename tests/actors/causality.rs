@@ -20,6 +20,7 @@ use causet::core::causality::EndRules;
 use causet::core::ended::EndedLimits;
 use causet::core::id::{Dot, Origin};
 use causet::core::metadata::Metadata;
+use causet::core::sharding::map::ShardMap;
 use causet::core::wire::{Digest, PushAnswer, Status};
 use causet::core::write::Write;
 use causet::messages::causality::{
@@ -99,6 +100,7 @@ impl Stage {
         let metrics = Metrics::new();
         let parts = CausalityParts {
             origin: origin(9),
+            map: ShardMap::implicit(),
             rules,
             edges: CausalityEdges {
                 apply_own: to_store.edge(),

@@ -29,12 +29,13 @@ use causet::messages::causality::{
     Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded,
 };
 use causet::messages::peers::{MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat};
+use causet::messages::view::LinkTurned;
 use causet::metrics::Metrics;
 use causet::time::Uptime;
 use causet::transport::{Call, CallError, PeerTransport};
 
 use crate::fixtures::{DOMAIN, address, batch, digest, dots, origin, write};
-use crate::support::{Mailbox, Told, answered, pass, probe_of_many, sum_of_messages};
+use crate::support::{Mailbox, Told, answered, pass, probe, probe_of_many, sum_of_messages};
 
 sum_of_messages! {
     /// What causality is told, in one order.
@@ -148,6 +149,7 @@ struct Stage {
     actor: Mailbox<PeerLink>,
     peer: Peer,
     causality: Told<ToCausality>,
+    turns: Told<LinkTurned>,
     metrics: Metrics,
 }
 
@@ -155,6 +157,7 @@ impl Stage {
     /// A link to a peer that would answer, but was not called yet.
     fn new() -> Self {
         let (to_causality, causality) = probe_of_many::<ToCausality>();
+        let (turned, turns) = probe();
         let peer = Peer::default();
         let metrics = Metrics::new();
         let parts = PeerLinkParts {
@@ -165,6 +168,7 @@ impl Stage {
                 digest: to_causality.edge(),
                 joined: to_causality.edge(),
                 superseded: to_causality.edge(),
+                turned,
             },
             transport: Rc::new(peer.clone()),
             metrics: metrics.clone(),
@@ -174,6 +178,7 @@ impl Stage {
             actor: Mailbox::of(PeerLink::new(address(1), parts).start()),
             peer,
             causality,
+            turns,
             metrics,
         };
         stage.connect();
@@ -226,6 +231,7 @@ impl Stage {
             digest: Arc::new(digest(origin(9), Clock::new())),
             removals: Arc::from([]),
             forgotten: Arc::from([]),
+            map: None,
         });
     }
 
@@ -291,6 +297,7 @@ impl Stage {
             digest,
             removals: Vec::new(),
             forgotten: Vec::new(),
+            map: None,
         };
         let _answer = self
             .actor

@@ -16,18 +16,21 @@ use prometheus::{IntCounter, IntCounterVec};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use causet::actors::view::{View, ViewParts};
 use causet::config;
 use causet::core::Millis;
 use causet::core::id::{Address, Incarnation, Origin};
+use causet::core::sharding::map::ShardMap;
+use causet::core::sharding::routing::Topology;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
 use causet::core::view::{Heard, Member, Removal};
 use causet::messages::mailbox::{Depth, Edge, Reply};
 use causet::messages::view::{
-    AddOutcome, AddReplica, IncarnationRenewed, Leave, MembersChanged, PeerHeard, ReadView,
-    RemoveOutcome, RemoveReplica, SwimDatagram, ViewChanged,
+    AddOutcome, AddReplica, IncarnationRenewed, Leave, LinkTurned, MapLearned, MembersChanged,
+    PeerHeard, ReadView, RemoveOutcome, RemoveReplica, SwimDatagram, TopologyReader, ViewChanged,
 };
 use causet::metrics::Metrics;
 use causet::time::{Uptime, WallClock};
@@ -88,6 +91,7 @@ struct Stage {
     peers: BTreeMap<Address, Swim>,
     members: Told<MembersChanged>,
     views: Told<ViewChanged>,
+    routes: TopologyReader,
     refused: IntCounter,
     forgotten: IntCounterVec,
 }
@@ -98,6 +102,16 @@ impl Stage {
     }
 
     fn with(size: u8, settings: config::Membership) -> Self {
+        Self::under(ShardMap::implicit(), size, settings)
+    }
+
+    fn under(map: ShardMap, size: u8, settings: config::Membership) -> Self {
+        let (topology, routes) = watch::channel(Arc::new(Topology {
+            own: address(1),
+            map: map.clone(),
+            view: Vec::new(),
+            silent: Vec::new(),
+        }));
         let uptime = Uptime::starting();
         let outgoing = Outgoing::default();
         let refused = IntCounter::new("refused", "of this test").unwrap();
@@ -108,6 +122,8 @@ impl Stage {
             address: address(1),
             incarnation: life(1),
             view: (1..=size).map(address).collect(),
+            map,
+            topology,
             settings,
             rng: ChaCha8Rng::seed_from_u64(1),
             uptime,
@@ -126,6 +142,7 @@ impl Stage {
             peers: (2..=size).map(|n| (address(n), swim(n))).collect(),
             members,
             views,
+            routes,
             refused,
             forgotten,
         }
@@ -254,6 +271,7 @@ fn heard(number: u8) -> Heard {
         removals: Vec::new(),
         forgotten: Vec::new(),
         roster: Vec::new(),
+        map: None,
     }
 }
 
@@ -280,11 +298,13 @@ fn at_the_start_it_tells_its_state_once_and_announces_itself_to_all_of_view() {
         let member = |number| Member {
             address: address(number),
             removed: false,
+            shard_peer: true,
         };
         let members = MembersChanged {
             members: vec![member(2), member(3)],
             removals: Vec::new(),
             forgotten: Vec::new(),
+            map: ShardMap::implicit(),
         };
         assert_eq!(*stage.members.borrow(), [members]);
         let views = ViewChanged {
@@ -294,6 +314,7 @@ fn at_the_start_it_tells_its_state_once_and_announces_itself_to_all_of_view() {
             incarnations: vec![(address(1), life(1))],
             forgotten: Vec::new(),
             voids: 0,
+            map: ShardMap::implicit(),
         };
         assert_eq!(*stage.views.borrow(), [views]);
     });
@@ -432,5 +453,31 @@ fn what_is_no_swim_message_is_counted_and_changes_nothing() {
         assert_eq!(stage.refused.get(), 3);
         stage.run_for(2_000).await;
         assert_eq!(stage.views.borrow().len(), told);
+    });
+}
+
+#[test]
+fn what_requests_are_routed_by_is_shown_as_it_changes() {
+    in_virtual_time(async {
+        let stage = Stage::with_all_up(3).await;
+        let shown = || Topology::clone(&stage.routes.borrow());
+        assert_eq!(shown().view, view(&[1, 2, 3]));
+        assert_eq!(shown().silent, []);
+        let turned = |answers| LinkTurned {
+            peer: address(2),
+            answers,
+        };
+        stage.tell(turned(false));
+        stage.read_view().await;
+        assert_eq!(shown().silent, view(&[2]));
+        stage.tell(turned(true));
+        let map = ShardMap::first(&view(&[1, 2, 3, 4]), 2).unwrap();
+        stage.tell(MapLearned { map: map.clone() });
+        stage.read_view().await;
+        assert_eq!(shown().silent, []);
+        assert_eq!(shown().map, map);
+        let told = stage.views.borrow().last().cloned().unwrap();
+        assert_eq!(told.map, map);
+        assert_eq!(told.members, view(&[1, 2, 3, 4]), "those it names belong");
     });
 }

@@ -4,6 +4,7 @@
 
 mod cut_and_heal;
 mod seeds;
+mod shards;
 mod simulation;
 mod steady;
 mod stories;

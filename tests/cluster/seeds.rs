@@ -85,6 +85,30 @@ const FAILED_ONCE_WITH_ENDS: &[(u64, &str)] = &[
         7_016_154,
         "replicas that were left out of what was agreed went on joining from each other",
     ),
+    (
+        20_008_399,
+        "a replica that had just started, and knew of nobody, took itself for one that had ever had everything",
+    ),
+    (
+        30_002_422,
+        "a replica that did not hear one other, but lacked nothing, was born again",
+    ),
+    (
+        30_004_179,
+        "the simulator looked for what a node had said of a life before the next heartbeat",
+    ),
+    (
+        30_009_543,
+        "the simulator took a copy with a forgotten replica for one that clients can read",
+    ),
+    (
+        40_002_121,
+        "the simulator took what a node said a moment after it had taken a push for what it had said before",
+    ),
+    (
+        40_006_667,
+        "the simulator expected what a marker had stood for of a client that was told that the marker is lost",
+    ),
 ];
 
 /// In this one a member is forgotten for room, which is rare.

@@ -14,6 +14,10 @@ const D: usize = 3;
 /// So many nodes with good clocks on a fast network, and nothing else but this. Requests are of one key; the client's first one is made with
 /// nothing observed, the others with all that it has.
 fn tell(nodes: u8, faults: Vec<(u64, Fault)>, requests: &[(u64, usize, usize, Action)]) -> Verdict {
+    run(&plan(nodes, faults, requests), paused)
+}
+
+fn plan(nodes: u8, faults: Vec<(u64, Fault)>, requests: &[(u64, usize, usize, Action)]) -> Plan {
     let timed = |(at_ms, what)| Timed { at_ms, what };
     let request = |&(at_ms, client, node, action)| Timed {
         at_ms,
@@ -27,7 +31,7 @@ fn tell(nodes: u8, faults: Vec<(u64, Fault)>, requests: &[(u64, usize, usize, Ac
             elsewhere_ms: None,
         },
     };
-    let plan = Plan {
+    Plan {
         kinds: [].into(),
         shape: Shape {
             nodes,
@@ -42,8 +46,7 @@ fn tell(nodes: u8, faults: Vec<(u64, Fault)>, requests: &[(u64, usize, usize, Ac
         faults: faults.into_iter().map(timed).collect(),
         operations: requests.iter().map(request).collect(),
         ..Plan::from_seed(1)
-    };
-    run(&plan, paused)
+    }
 }
 
 /// B has the value; a life of A that B never hears of deletes it at C. B is back, but what it lacks does not flow yet over links
@@ -122,4 +125,25 @@ fn a_value_does_not_come_back_after_the_delete_of_another_forgotten_replica() {
     let counted = |name: &str| verdict.counts.get(name).copied().unwrap_or_default();
     assert_eq!(counted("writes_reissued"), 1, "the DELETE alone");
     assert!(counted("tombstones_collected") >= 3);
+}
+
+/// A delete is known to A and B alone, C and D have the value. C is cut off with D, which starts there with what C has, while the others forget
+/// C and then B, and collect. B and C come back and hear of D first: all three must be born again when they meet the others.
+#[test]
+fn who_starts_beside_a_forgotten_replica_does_not_bring_back_what_was_deleted() {
+    let faults = vec![
+        (1_900, Fault::Crash(D)),
+        (12_000, Fault::Split(vec![2, 2, 0, 2, 1, 1])),
+        (19_700, Fault::Heal),
+        (21_700, Fault::Split(vec![0, 2, 1, 1, 0, 0])),
+        (26_700, Fault::Start(D)),
+    ];
+    let requests = [(11_200, 0, C, Action::Put), (18_900, 0, B, Action::Delete)];
+    let mut plan = plan(6, faults, &requests);
+    plan.shape.forget_after_ms = Some(3_400);
+    plan.quiet_ms = 60_000;
+    let verdict = run(&plan, paused);
+    assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+    let collected = verdict.counts.get("tombstones_collected").copied();
+    assert!(collected >= Some(3), "{collected:?}");
 }

@@ -18,6 +18,8 @@ pub(crate) const C: usize = 2;
 /// Contract §3: full views after a start, and catching up after a restart.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(3);
 /// Contract §3: a dead or cut-off replica leaves the views; a healed cut has converged.
+/// Until all replicas of a cluster that was started at once serve, each asked by `docker exec`.
+const SERVING_BOUND: Duration = Duration::from_secs(15);
 pub(crate) const CUT_BOUND: Duration = Duration::from_secs(5);
 
 /// A running cluster; its containers and its network are removed when it is dropped.
@@ -44,6 +46,15 @@ impl Cluster {
     }
 
     fn start_of(size: usize, test: &str) -> Option<Self> {
+        Self::begin(size, None, test)
+    }
+
+    /// As [`Cluster::ready_of`], the keys divided into so many shards.
+    pub(crate) fn sharded(size: usize, shards: usize, test: &str) -> Option<Self> {
+        Self::begin(size, Some(shards), test).map(Self::now_ready)
+    }
+
+    fn begin(size: usize, shards: Option<usize>, test: &str) -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         let image = image::name()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +68,9 @@ impl Cluster {
             started: now(),
             _turn: turn,
         };
-        cluster.create_containers();
+        for replica in cluster.all() {
+            cluster.create_container(replica, shards);
+        }
         let names = cluster.map(Self::container);
         let names = names.iter().map(String::as_str);
         docker::must(&["start"].into_iter().chain(names).collect::<Vec<_>>());
@@ -65,40 +78,53 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// As [`Cluster::start`], and all views are full.
+    /// As [`Cluster::start`], all views are full and all replicas serve.
     pub(crate) fn ready(test: &str) -> Option<Self> {
         Self::ready_of(3, test)
     }
 
     /// As [`Cluster::ready`], of so many replicas.
     pub(crate) fn ready_of(size: usize, test: &str) -> Option<Self> {
-        let cluster = Self::start_of(size, test)?;
-        cluster.await_full_views(cluster.started, START_BOUND);
-        Some(cluster)
+        Self::start_of(size, test).map(Self::now_ready)
     }
 
-    fn create_containers(&self) {
+    fn now_ready(self) -> Self {
+        self.await_full_views(self.started, START_BOUND);
+        self.await_serving();
+        self
+    }
+
+    /// Starts one more, which was told of all and of no shards; its index.
+    pub(crate) fn add(&mut self) -> usize {
+        let newcomer = self.size;
+        self.size += 1;
+        self.create_container(newcomer, None);
+        docker::must(&["start", &self.container(newcomer)]);
+        newcomer
+    }
+
+    fn create_container(&self, replica: usize, shards: Option<usize>) {
         let view = self.map(Self::address).join(",");
-        for replica in self.all() {
-            docker::must(&[
-                "create",
-                "--name",
-                &self.container(replica),
-                "--label",
-                &docker::label(),
-                "--network",
-                &self.name,
-                "--ip",
-                &self.ip(replica),
-                "--publish",
-                "127.0.0.1::8090",
-                "--env",
-                &format!("SOCKET_ADDRESS={}", self.address(replica)),
-                "--env",
-                &format!("VIEW={view}"),
-                self.image,
-            ]);
-        }
+        let shards = shards.map(|shards| format!("SHARD_COUNT={shards}"));
+        let shards: Vec<&str> = shards.iter().flat_map(|set| ["--env", set]).collect();
+        let (container, label) = (self.container(replica), docker::label());
+        let (ip, view) = (self.ip(replica), format!("VIEW={view}"));
+        let address = format!("SOCKET_ADDRESS={}", self.address(replica));
+        let create = ["create", "--name", &container, "--label", &label];
+        let network = ["--network", &self.name, "--ip", &ip];
+        let port = ["--publish", "127.0.0.1::8090"];
+        let settings = ["--env", &address, "--env", &view];
+        docker::must(
+            &[
+                &create[..],
+                &network,
+                &port,
+                &settings,
+                &shards,
+                &[self.image],
+            ]
+            .concat(),
+        );
     }
 
     /// Every replica.
@@ -265,6 +291,18 @@ impl Cluster {
 
     pub(crate) fn await_full_views(&self, start: Instant, bound: Duration) -> Duration {
         self.await_views(&self.all().collect::<Vec<_>>(), start, bound)
+    }
+
+    /// Polls until no replica says that it is starting.
+    fn await_serving(&self) {
+        within(self.started, SERVING_BOUND, || {
+            self.all().try_for_each(|replica| {
+                match self.try_ask(replica, "GET", "/kvs/any", &reading(&Value::Null)) {
+                    Some(answer) if answer.status == 404 => Ok(()),
+                    other => Err(format!("{replica} does not serve: {other:?}")),
+                }
+            })
+        });
     }
 
     /// Polls until `replica` answers a GET with exactly `value`; how long after `start` it was.

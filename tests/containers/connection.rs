@@ -29,9 +29,19 @@ impl Connection {
         Self(BufReader::new(stream))
     }
 
-    /// One request, and its answer.
+    /// One request, which may be kept waiting for what it depends on, and its answer.
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Answer {
-        let request = request(method, path, &body.to_string());
+        let prefer = format!("Prefer: wait={WAIT}\r\n");
+        self.exchange(method, path, &prefer, body)
+    }
+
+    /// One request, and what there is to answer at once.
+    pub(crate) fn ask_at_once(&mut self, method: &str, path: &str, body: &Value) -> Answer {
+        self.exchange(method, path, "", body)
+    }
+
+    fn exchange(&mut self, method: &str, path: &str, header: &str, body: &Value) -> Answer {
+        let request = request(method, path, header, &body.to_string());
         let stream = self.0.get_mut();
         stream
             .write_all(request.as_bytes())
@@ -64,10 +74,10 @@ impl Connection {
     }
 }
 
-fn request(method: &str, path: &str, body: &str) -> String {
+fn request(method: &str, path: &str, header: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{method} {path} HTTP/1.1\r\nHost: replica\r\nContent-Type: application/json\r\n\
-         Prefer: wait={WAIT}\r\nContent-Length: {length}\r\n\r\n{body}"
+         {header}Content-Length: {length}\r\n\r\n{body}"
     )
 }

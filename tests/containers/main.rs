@@ -25,5 +25,6 @@ mod restart;
 #[path = "../support/said.rs"]
 mod said;
 mod service;
+mod shards;
 mod time;
 mod verify;

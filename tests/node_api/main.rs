@@ -33,6 +33,7 @@ mod metadata;
 mod removal;
 mod results;
 mod roaming;
+mod shards;
 mod shutdown;
 mod start;
 mod table;

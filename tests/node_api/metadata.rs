@@ -87,7 +87,7 @@ fn malformed_shapes() -> Vec<String> {
     .map(str::to_owned)
     .into();
     let domains = [
-        "", "s0", "0", "0/0", "0/s00", "0/s-1", "00/s0", "x/s0", "1.2/s0",
+        "", "s0", "0", "0/0", "0/s00", "0/s-1", "00/s0", "x/s0", "1.02/s0",
     ];
     let origins = [
         "",

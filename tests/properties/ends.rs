@@ -163,6 +163,8 @@ struct World {
     said: Vec<Digest>,
     under_way: Vec<(usize, Origin, Cut)>,
     told_lost: BTreeSet<Dot>,
+    /// Every life that was ever begun.
+    lived: BTreeSet<Origin>,
 }
 
 impl World {
@@ -177,6 +179,7 @@ impl World {
             said: Vec::new(),
             under_way: Vec::new(),
             told_lost: BTreeSet::new(),
+            lived: BTreeSet::new(),
         };
         for at in 0..NODES {
             let node = world.started(at, 0);
@@ -187,23 +190,20 @@ impl World {
     }
 
     /// A process that starts with nothing.
-    fn started(&self, at: usize, offset_ms: i64) -> Node {
+    fn started(&mut self, at: usize, offset_ms: i64) -> Node {
         let wall_ms = (BEGAN_MS + self.now_ms).saturating_add_signed(offset_ms);
         let address = address(u8::try_from(at).unwrap());
         let random = self.writes.len() as u64 + self.now_ms;
         let mut life = Incarnation::starting(wall_ms, random);
         // Twelve random bits keep lives apart.
-        while self
-            .logs
-            .keys()
-            .any(|o| o.address == address && o.incarnation == life)
-        {
-            life = life.next();
-        }
-        let origin = Origin {
+        let mut origin = Origin {
             address,
             incarnation: life,
         };
+        while !self.lived.insert(origin) {
+            life = life.next();
+            origin.incarnation = life;
+        }
         let mut state = CausalState::new(origin, DOMAIN, BUFFER);
         state.set_members(&members(), &[]);
         Node {
@@ -389,7 +389,7 @@ impl World {
         let wall_ms = self.wall_ms(at);
         let node = &mut self.nodes[at];
         // Its random bits keep a life apart from those of earlier processes.
-        while self.logs.contains_key(&node.state.be_reborn(wall_ms, 7)) {}
+        while !self.lived.insert(node.state.be_reborn(wall_ms, 7)) {}
         node.aside.put(node.store.drain());
         node.bootstrapped = false;
     }
@@ -516,11 +516,11 @@ impl World {
         }
     }
 
-    /// All hear each other, and time passes.
+    /// All hear each other, and more time passes than their clocks differ by.
     fn come_to_rest(&mut self) {
         self.said.clear();
         self.under_way.clear();
-        for _ in 0..20 {
+        for _ in 0..40 {
             self.now_ms += 1_000;
             if !self.nodes.iter().any(|node| node.bootstrapped) {
                 self.nodes[0].bootstrapped = true;

@@ -50,9 +50,10 @@ pub(crate) fn any_domain() -> impl Strategy<Value = Domain> {
         stamp,
         maker: Some(maker),
     });
-    let derived = (0_u64..3).prop_map(|epoch| MapId {
+    let derived = (0_u64..3, 0_u64..3).prop_map(|(epoch, stamp)| MapId {
         epoch,
-        ..MapId::IMPLICIT
+        stamp,
+        maker: None,
     });
     let map = prop_oneof![derived, made];
     (map, 0_u32..3).prop_map(|(map, shard)| Domain {

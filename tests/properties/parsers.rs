@@ -13,12 +13,13 @@ use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, Sh
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
+use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::swim::{Datagram, Identity, Swim, Timing};
 use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
-    self, Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRequest,
-    JoinRest, PushAnswer, Status,
+    self, Asked, Batch, Collected, Digest, Forward, ForwardAnswer, Heartbeat, HeartbeatAnswer,
+    JoinAnswer, JoinPage, JoinRequest, JoinRest, KvsMethod, KvsRequest, PushAnswer, Status,
 };
 use causet::core::write::{Content, Value, Write};
 use proptest::collection::vec;
@@ -31,8 +32,8 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
-    address, any_coverage, any_domain, any_mark, any_metadata, any_origin, any_rest, any_time,
-    any_write, ended, life,
+    address, any_coverage, any_domain, any_key, any_mark, any_metadata, any_origin, any_rest,
+    any_time, any_write, ended, life,
 };
 
 /// What is taken prints back to the same text.
@@ -59,6 +60,8 @@ fn every_message(bytes: &[u8]) -> Result<(), TestCaseError> {
     passes_on::<HeartbeatAnswer>(bytes)?;
     passes_on::<Batch>(bytes)?;
     passes_on::<PushAnswer>(bytes)?;
+    passes_on::<Forward>(bytes)?;
+    passes_on::<ForwardAnswer>(bytes)?;
     passes_on::<JoinRequest>(bytes)?;
     passes_on::<JoinAnswer>(bytes)?;
     passes_on::<Digest>(bytes)?;
@@ -143,13 +146,33 @@ fn any_digest() -> impl Strategy<Value = Digest> {
     )
 }
 
+/// The implicit map, or one of some first nodes.
+fn any_map() -> impl Strategy<Value = ShardMap> {
+    (0..9_u8, 0..4_usize).prop_map(|(nodes, shards)| {
+        let nodes: Vec<Address> = (0..nodes).map(address).collect();
+        ShardMap::first(&nodes, shards).unwrap_or_else(|_| ShardMap::implicit())
+    })
+}
+
 /// The bytes of some message between replicas.
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
-    let heartbeat = (any_digest(), vec(any_mark(), 0..4));
-    let heartbeat = heartbeat.prop_map(|(digest, forgotten)| Heartbeat {
+    let heartbeat = (any_digest(), vec(any_mark(), 0..4), any_map());
+    let heartbeat = heartbeat.prop_map(|(digest, forgotten, map)| Heartbeat {
         digest,
         removals: Vec::new(),
         forgotten,
+        map: Some(map).filter(ShardMap::is_sharded),
+    });
+    let forward = (any_map(), any_key(), vec(any::<u8>(), 0..40));
+    let forward = forward.prop_map(|(map, key, body)| Forward {
+        map: map.id(),
+        ask: Asked::Kvs(KvsRequest {
+            method: KvsMethod::Put,
+            key,
+            body: body.clone().into(),
+            metadata: vec![body.into()],
+            wait_ms: Some(7),
+        }),
     });
     let batch = (any_origin(), any_domain(), vec(any_write(), 1..3));
     let batch = batch.prop_map(|(from, domain, writes)| Batch {
@@ -188,6 +211,8 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         batch.prop_map(|m| wire::encode(&m)),
         request.prop_map(|m| wire::encode(&m)),
         page.prop_map(|m| wire::encode(&m)),
+        forward.prop_map(|m| wire::encode(&m)),
+        any_map().prop_map(|m| wire::encode(&ForwardAnswer::OtherMap(m))),
     ]
 }
 

@@ -46,6 +46,15 @@ impl Causality {
         let origin = self.state.be_reborn(self.parts.wall.now_ms(), random);
         log::warn!("{why}; going on as {origin}, after a join from the others");
         self.parts.metrics.incarnations_renewed.inc();
+        self.begin_with_nothing();
+        let incarnation = origin.incarnation;
+        let renewed = &self.parts.edges.renewed;
+        renewed.tell(IncarnationRenewed { incarnation });
+        self.beat();
+    }
+
+    /// The state is a fresh one: what the store has is set aside, and a live peer is waited for as at the start.
+    pub(super) fn begin_with_nothing(&mut self) {
         self.parts.edges.set_aside.tell(SetAside);
         self.settling = false;
         self.collected = HlcTime::ZERO;
@@ -54,10 +63,6 @@ impl Causality {
         self.serving.start_again(self.parts.uptime.now());
         self.refuse_parked();
         self.gauge_buffer();
-        let incarnation = origin.incarnation;
-        let renewed = &self.parts.edges.renewed;
-        renewed.tell(IncarnationRenewed { incarnation });
-        self.beat();
     }
 
     pub(super) fn frontier(&mut self) -> HlcTime {

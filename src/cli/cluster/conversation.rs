@@ -2,18 +2,34 @@
 
 use std::fmt::Write;
 
-use causet::core::id::Address;
+use causet::core::id::{Address, Key};
+
+use super::plan::Plan;
+
+/// What the conversation is about.
+const KEY: &str = "lunch";
 
 /// The addresses, the conversation and how to end all of it.
-pub(super) fn text(addresses: &[Address], pids: &[u32]) -> String {
+pub(super) fn text(plan: &Plan, pids: &[u32]) -> String {
     let mut text = String::from("\nA causet cluster on this machine:\n");
-    for (address, pid) in addresses.iter().zip(pids) {
+    let mut keepers = Vec::new();
+    let shard = Key::new(KEY).map(|key| plan.map.shard_of(&key));
+    for (address, pid) in plan.addresses.iter().zip(pids) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  http://{address}  (process {pid})");
+        let _ = match plan.map.shard_of_node(*address) {
+            Some(its) if plan.map.is_sharded() => {
+                writeln!(text, "  http://{address}  (process {pid}, shard {its})")
+            }
+            _ => writeln!(text, "  http://{address}  (process {pid})"),
+        };
+        if plan.map.shard_of_node(*address) == shard {
+            keepers.push((*address, *pid));
+        }
     }
-    text += &write_and_read(addresses);
-    if let (Some(last), Some(pid)) = (addresses[1..].last(), pids.last()) {
-        text += &fall_behind(addresses[0], *last, *pid);
+    text += &write_and_read(&plan.addresses);
+    // One that keeps the key itself: others would ask somebody who has seen it.
+    if let ([(first, _), ..], Some((last, pid))) = (keepers.as_slice(), keepers[1..].last()) {
+        text += &fall_behind(*first, *last, *pid);
     }
     text += "\nCtrl-C ends all of it.\n\n";
     text

@@ -75,6 +75,9 @@ fn command(plan: &Plan, address: Address) -> std::io::Result<Command> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if plan.map.is_sharded() {
+        command.args(["--shard-count", &plan.map.count().to_string()]);
+    }
     if let Some(filter) = &plan.log {
         command.args(["--log", filter]);
     }

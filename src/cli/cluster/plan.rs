@@ -5,8 +5,12 @@ use std::ops::Range;
 
 use causet::config::{Given, Settings, SettingsError, Source, Unit};
 use causet::core::id::Address;
+use causet::core::sharding::map::ShardMap;
 
 use crate::cli::settings::{SettingsArgs, Text};
+
+/// Settings of replicas that this command has its own options for, or chooses itself.
+const GIVEN: [&str; 5] = ["socket-address", "view", "listen", "log", "shard-count"];
 
 /// Larger clusters than this are beyond the times that the contract states.
 const NODES_MAX: u64 = 12;
@@ -19,6 +23,9 @@ pub(crate) struct ClusterArgs {
     /// How many replicas, 1 to 12 [default: 3]
     #[arg(long, env = "CAUSET_NODES", hide_env_values = true, value_name = "NUMBER", value_parser = Text("nodes", "CAUSET_NODES"))]
     nodes: Option<Given>,
+    /// Into how many shards the keys are divided, each kept by at least two replicas [default: not sharded]
+    #[arg(long, env = "SHARD_COUNT", hide_env_values = true, value_name = "NUMBER", value_parser = Text("shard-count", "SHARD_COUNT"))]
+    shards: Option<Given>,
     /// Port of the first replica, TCP and UDP; the others have the ports after it [default: 8090]
     #[arg(long, env = "CAUSET_BASE_PORT", hide_env_values = true, value_name = "PORT", value_parser = Text("base-port", "CAUSET_BASE_PORT"))]
     base_port: Option<Given>,
@@ -54,6 +61,8 @@ pub(super) struct Plan {
     pub(super) addresses: Vec<Address>,
     /// The filter of their logs, where one is given.
     pub(super) log: Option<String>,
+    /// What the replicas are told of shards.
+    pub(super) map: ShardMap,
 }
 
 /// Some other program has a port that a replica needs; nothing was started.
@@ -78,11 +87,15 @@ impl Plan {
             !addresses.is_empty(),
             "loopback addresses with ports are addresses"
         );
-        let plan = Self {
+        let mut plan = Self {
             addresses,
             log: args.log.as_ref().map(|given| given.text.clone()),
+            map: ShardMap::implicit(),
         };
-        Settings::validated(&plan.given_to_replicas(args))?;
+        let settings = Settings::validated(&plan.given_to_replicas(args))?;
+        if let Ok(map) = settings.shard_map() {
+            plan.map = map;
+        }
         Ok(plan)
     }
 
@@ -98,11 +111,9 @@ impl Plan {
             own("view", self.view()),
         ];
         given.extend(args.log.clone());
+        given.extend(args.shards.clone());
         let inherited = SettingsArgs::from_environment().given.into_iter();
-        given.extend(
-            inherited
-                .filter(|text| !["socket-address", "view", "listen", "log"].contains(&text.flag)),
-        );
+        given.extend(inherited.filter(|text| !GIVEN.contains(&text.flag)));
         given
     }
 

@@ -60,10 +60,9 @@ impl CausalState {
         let heeded = digest.domain == self.domain && self.successor(digest.from).is_none();
         if heeded {
             self.reports.take(digest);
-            let counter = digest.covered.get(&digest.from);
             self.given_up.merge(&digest.given_up);
             self.promises
-                .give(digest.from, counter, digest.promise, &self.covered);
+                .give(digest.from, &digest.covered, digest.promise, &self.covered);
         }
         heeded
     }
@@ -171,7 +170,8 @@ impl CausalState {
             address,
             incarnation: self.lives.forgotten(&address),
         };
-        if forgotten.incarnation.next() == below {
+        let mark = forgotten.incarnation;
+        if mark > Incarnation::UNKNOWN && mark.next() == below {
             // It may be back with writes of that life; that none was agreed on must be told from not knowing any more.
             self.ended.note_none(forgotten, self.time.ms);
         }
@@ -250,7 +250,10 @@ impl CausalState {
             count: u32::MAX,
         };
         let reached = self.reached();
-        self.whole = self.whole.max(reached);
+        if !self.lives.is_alone() {
+            // Who has just started knows of nobody, and may have nothing of what others have.
+            self.whole = self.whole.max(reached);
+        }
         let reached = reached.min(wall);
         let said = self.frontier.hold(now, reached, rules.margin_ms);
         if self.has_aside() {
@@ -330,6 +333,7 @@ impl CausalState {
         had.merge(&self.ended.counters().collect());
         let born = Self {
             time: self.time,
+            shards: self.shards,
             lives: self.lives.clone(),
             given_up: self.given_up.clone(),
             aside: Some(had),

@@ -135,9 +135,8 @@ mod tests {
     use super::*;
     use crate::core::causal_buffer::BufferLimits;
     use crate::core::id::{Domain, Key};
-    use crate::core::stamp::HlcTime;
-    use crate::core::testing::{dot, origin, write};
-    use crate::core::wire::{Batch, Digest, Status};
+    use crate::core::testing::{dot, origin, say, write};
+    use crate::core::wire::{Batch, Digest};
     use crate::core::write::Content;
 
     const LIMITS: BufferLimits = BufferLimits {
@@ -156,26 +155,13 @@ mod tests {
         state
     }
 
-    fn say(state: &mut CausalState, aside: bool) -> Digest {
-        Digest {
-            from: state.origin(),
-            domain: state.domain(),
-            covered: state.covered().clone(),
-            promise: state.promise(0),
-            status: Status::Serving,
-            pushing: false,
-            admits: true,
-            bootstrapped: true,
-            roster: state.lives().roster(),
-            frontier: HlcTime::ZERO,
-            aside,
-            given_up: state.given_up().clone(),
-        }
-    }
-
     /// Each hears the other, and does what a heartbeat does.
     fn exchange(one: &mut CausalState, other: &mut CausalState, aside: [bool; 2]) {
-        let said = [say(one, aside[0]), say(other, aside[1])];
+        let digest = |state: &mut CausalState, aside| Digest {
+            aside,
+            ..say(state, 0)
+        };
+        let said = [digest(one, aside[0]), digest(other, aside[1])];
         one.heed(&said[1]);
         other.heed(&said[0]);
         for (state, aside) in [one, other].into_iter().zip(aside) {

@@ -1,6 +1,8 @@
 use super::*;
-use crate::core::testing::{dot, origin, write, write_after};
+use crate::core::ended::EndedLimits;
+use crate::core::testing::{dot, origin, say, write, write_after};
 use crate::core::wire::{Collected, JoinRest};
+use crate::core::write::End;
 
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
@@ -113,6 +115,59 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
         assert_eq!(has_all.join(second()), Ok(vec![]), "the tombstone, too");
     }
     assert_eq!(state(9).join(second()), Ok(vec![]), "it has nothing");
+}
+
+/// What it knew when it started, nobody, and what present lives promise, says nothing about lives that were over before.
+#[test]
+fn who_has_just_started_does_not_claim_to_have_had_everything() {
+    let rules = EndRules {
+        ended: EndedLimits {
+            finals: 10,
+            keep_ms: 1_000,
+        },
+        margin_ms: 0,
+    };
+    let mut starting = state(9);
+    starting.promise(7_000);
+    starting.frontier(0, 7_000, &rules);
+    assert_eq!(starting.rest().whole, HlcTime::ZERO, "it knows of nobody");
+    starting.set_members(&[origin(2).address], &[]);
+    let mut member = state(2);
+    member.join(second_hand()).unwrap();
+    starting.heed(&say(&mut member, 6_000));
+    starting.frontier(0, 7_000, &rules);
+    assert_eq!(starting.rest().whole, HlcTime::ZERO, "it lacks that");
+    let missing = Cut {
+        from: origin(2),
+        ..second_hand()
+    };
+    starting.join(missing).unwrap();
+    starting.frontier(0, 7_000, &rules);
+    let at = HlcTime {
+        ms: 6_000,
+        count: 0,
+    };
+    assert_eq!(starting.rest().whole, at);
+}
+
+/// A write of a life that is over, from who still had it.
+fn second_hand() -> Cut {
+    Cut {
+        from: origin(3),
+        covered: [(origin(1), 1)].into_iter().collect(),
+        time: HlcTime { ms: 77, count: 0 },
+        writes: vec![write(1, 1)],
+        rest: JoinRest {
+            promises: vec![(
+                origin(1),
+                HlcTime {
+                    ms: 9_000,
+                    count: 0,
+                },
+            )],
+            ..JoinRest::default()
+        },
+    }
 }
 
 /// It has had everything, but has taken a write of an isolated life since, stamped below what the other one had collected by then.
@@ -287,4 +342,46 @@ fn who_restarts_alone_with_its_clock_set_back_by_less_than_the_margin_writes_not
 #[test]
 fn nor_does_who_restarts_alone_with_a_clock_that_is_slow() {
     restart_alone(30_000);
+}
+
+#[test]
+fn a_life_that_is_known_by_its_promise_alone_is_a_life_that_its_node_must_outlive() {
+    let mut state = state(9);
+    let earlier = Origin {
+        incarnation: Incarnation::starting(1, 0),
+        ..origin(1)
+    };
+    let cut = Cut {
+        from: origin(2),
+        covered: Coverage::new(),
+        time: HlcTime::ZERO,
+        writes: Vec::new(),
+        rest: JoinRest {
+            promises: vec![(origin(1), HlcTime { ms: 9, count: 0 })],
+            ..JoinRest::default()
+        },
+    };
+    state.join(cut).unwrap();
+    assert!(state.successor(earlier) >= Some(origin(1).incarnation));
+    let answerer = Origin {
+        incarnation: Incarnation::starting(1, 0),
+        ..origin(2)
+    };
+    assert!(state.successor(answerer) >= Some(origin(2).incarnation));
+}
+
+/// Found by fuzzing: what a replica says must be understood by others, whatever somebody has sent it.
+#[test]
+fn an_end_below_the_first_of_all_lives_is_remembered_under_no_name_that_others_refuse() {
+    let mut state = state(9);
+    let mut marker = write(1, 1);
+    Arc::make_mut(&mut marker.version).content = Content::Ended(Box::new(End {
+        address: origin(2).address,
+        below: Incarnation::UNKNOWN.next(),
+        gone: false,
+    }));
+    state.deliver(batch(vec![marker])).unwrap();
+    let rest = state.rest();
+    let bytes = postcard::to_stdvec(&rest).unwrap();
+    assert_eq!(postcard::from_bytes::<JoinRest>(&bytes), Ok(rest));
 }

@@ -29,7 +29,15 @@ fn second_spellings_and_unreachable_addresses_are_refused() {
     for text in ["s", "s01", "0", "s+1", "s-1"] {
         assert!(text.parse::<ShardId>().is_err(), "{text}");
     }
-    for text in ["", "01", "1.2", "1.02.10.0.0.1:1", "1..10.0.0.1:1"] {
+    for text in [
+        "",
+        "01",
+        "1.0",
+        "1.02",
+        "1.2.",
+        "1.02.10.0.0.1:1",
+        "1..10.0.0.1:1",
+    ] {
         assert!(text.parse::<MapId>().is_err(), "{text}");
     }
 }
@@ -43,8 +51,6 @@ fn a_name_that_has_no_text_is_not_taken_from_a_peer_either() {
     assert!(!taken(dot(0, 1).unwrap()), "an unknown life");
     assert!(!taken(dot(1, 0).unwrap()), "no number");
     assert!(!taken(dot(1, Clock::COUNTER_MAX + 1).unwrap()), "no clock");
-    let unmade = postcard::to_stdvec(&(1_u64, 5_u64, None::<Address>)).unwrap();
-    assert!(postcard::from_bytes::<MapId>(&unmade).is_err());
 }
 
 #[test]

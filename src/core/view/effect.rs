@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{ForgetMark, Member, Removal};
-use crate::core::id::{Address, Incarnation, Origin};
+use crate::core::id::{Address, Incarnation, MapId, Origin, ShardId};
+use crate::core::sharding::map::ShardMap;
 
 /// What an operator wants to read in the log. One for each change, however many reports of it arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,17 @@ pub enum Event {
     Remembered(Address),
     /// There are too many tombstones, and nobody may be forgotten for them. Derived anew whenever room is asked for.
     NoRoom(NoRoom),
+    /// Another shard map holds from now on.
+    MapAdopted {
+        /// Its name.
+        id: MapId,
+        /// How many shards it has.
+        shards: u32,
+        /// Which of them this node keeps.
+        own: Option<ShardId>,
+        /// Both were derived from settings, so these differ between nodes.
+        contradicts: bool,
+    },
 }
 
 /// Why nobody is forgotten though too many deletes wait.
@@ -84,7 +96,7 @@ pub enum Effect {
     },
     /// Log this.
     Log(Event),
-    /// The configured members or the marks have changed.
+    /// The configured members, the marks or the shard map have changed.
     MembersChanged {
         /// All configured members but this node, sorted by address.
         members: Vec<Member>,
@@ -92,8 +104,10 @@ pub enum Effect {
         removals: Vec<Removal>,
         /// All forget marks, sorted by address.
         forgotten: Vec<ForgetMark>,
+        /// The shard map.
+        map: ShardMap,
     },
-    /// The view, this node's own removal, the members, a known incarnation or who is forgotten has changed.
+    /// The view, this node's own removal, the members, a known incarnation, who is forgotten or the shard map has changed.
     ViewChanged {
         /// Those believed up, this node included unless removed, sorted by address.
         view: Vec<Address>,
@@ -108,5 +122,7 @@ pub enum Effect {
         forgotten: Vec<(Address, Incarnation)>,
         /// How often lives that were forgotten turned out not to be.
         voids: u64,
+        /// The shard map.
+        map: ShardMap,
     },
 }

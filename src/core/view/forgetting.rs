@@ -71,7 +71,10 @@ impl Membership {
     /// time: the next one only if there are too many for as long after that.
     pub fn make_room(&mut self, crowded_ms: Millis, now: Millis, wall: u64) -> Vec<Effect> {
         let no_room = |why| vec![Effect::Log(Event::NoRoom(why))];
-        let Some((since, longest)) = self.down().min() else {
+        let in_the_way = self
+            .down()
+            .filter(|(_, address)| self.is_shard_peer(*address));
+        let Some((since, longest)) = in_the_way.min() else {
             return no_room(NoRoom::NobodyDown);
         };
         if !self.decides() {

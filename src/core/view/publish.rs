@@ -16,8 +16,10 @@ impl Membership {
             let removed = removals.cover(*address, peer.incarnation);
             peer.news(*address, removed)
         });
-        let events = peers.chain(own).chain(self.forgettings.drain(..));
-        events.map(Effect::Log).collect()
+        let mut events: Vec<Event> = peers.chain(own).collect();
+        events.append(&mut self.forgettings);
+        events.extend(self.map_news());
+        events.into_iter().map(Effect::Log).collect()
     }
 
     pub(super) fn publish(&mut self) -> Vec<Effect> {
@@ -30,11 +32,13 @@ impl Membership {
         let members = self.peers.iter().map(|(address, peer)| Member {
             address: *address,
             removed: self.removals.cover(*address, peer.incarnation),
+            shard_peer: self.is_shard_peer(*address),
         });
         Effect::MembersChanged {
             members: members.collect(),
             removals: self.removals.to_vec(),
             forgotten: self.marks.to_vec(),
+            map: self.map.clone(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Membership {
             incarnations,
             forgotten: forgotten.map(|(a, life, _)| (a, life)).collect(),
             voids: self.voids,
+            map: self.map.clone(),
         }
     }
 }

@@ -72,7 +72,14 @@ impl Network {
         let life = Incarnation::starting(1_000_000 + self.now, self.rng.random());
         let identity = Identity::new(address, life);
         let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
-        let node = Membership::new(PARAMETERS, identity, view, rng, self.now);
+        let node = Membership::new(
+            PARAMETERS,
+            identity,
+            view,
+            ShardMap::implicit(),
+            rng,
+            self.now,
+        );
         self.nodes.insert(address, node);
         self.step(address, Membership::tick);
     }

@@ -51,6 +51,7 @@ pub(super) fn heard(number: u8, ms: u64) -> Heard {
         removals: Vec::new(),
         forgotten: Vec::new(),
         roster: Vec::new(),
+        map: None,
     }
 }
 
@@ -71,7 +72,7 @@ pub(super) fn node_with(parameters: Parameters, size: u8) -> Membership {
     let view: Vec<Address> = (1..=size).map(address).collect();
     let identity = Identity::new(address(1), life(1_000));
     let rng = ChaCha8Rng::seed_from_u64(1);
-    let mut node = Membership::new(parameters, identity, &view, rng, 0);
+    let mut node = Membership::new(parameters, identity, &view, ShardMap::implicit(), rng, 0);
     node.tick(0);
     node
 }
@@ -204,10 +205,12 @@ fn a_removed_member_is_known_to_the_broadcaster_as_such_and_not_announced_to() {
     assert!(effects.contains(&Effect::MembersChanged {
         members: vec![Member {
             address: address(2),
-            removed: true
+            removed: true,
+            shard_peer: true,
         }],
         removals: vec![removal],
         forgotten: Vec::new(),
+        map: ShardMap::implicit(),
     }));
     assert_eq!(receivers(&run(&mut node, 5_000)), []);
     meet(&mut node, &mut swim(2, 1), 5_000);
@@ -294,6 +297,7 @@ fn an_added_address_that_never_answers_is_in_the_view_for_a_grace_and_then_forgo
         members: Vec::new(),
         removals: Vec::new(),
         forgotten: Vec::new(),
+        map: ShardMap::implicit(),
     }));
     assert_eq!(receivers(&run(&mut node, 80_000)), []);
 }
@@ -357,6 +361,7 @@ fn a_node_removes_itself_and_takes_itself_back() {
         incarnations: vec![(address(1), life(1_000))],
         forgotten: Vec::new(),
         voids: 0,
+        map: ShardMap::implicit(),
     }));
     assert_eq!(node.remove(address(1), 1, 1).0, RemoveOutcome::NotInView);
     assert_eq!(node.add(address(1), 2, 1).0, AddOutcome::Added);
@@ -380,6 +385,7 @@ fn a_heartbeat_of_an_unknown_address_makes_it_a_member_that_is_announced_to_at_o
         incarnations: vec![(address(1), life(1_000)), (address(5), life(700))],
         forgotten: Vec::new(),
         voids: 0,
+        map: ShardMap::implicit(),
     }));
     run(&mut node, 60_000);
     assert_eq!(node.peers.len(), 1, "it was met, so it stays");
@@ -400,6 +406,7 @@ fn a_later_life_claimed_for_this_node_is_passed_on_and_a_renewal_follows_it() {
         incarnations: vec![(address(1), incarnation), (address(2), life(1_000))],
         forgotten: Vec::new(),
         voids: 0,
+        map: ShardMap::implicit(),
     };
     assert!(effects.contains(&told(life(9_000))));
     assert_eq!(node.swim.identity().incarnation, life(1_000));

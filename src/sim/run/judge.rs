@@ -6,7 +6,7 @@ use super::super::clients::{Named, key_name};
 use super::super::samples::{counted, samples};
 use super::{Run, Verdict};
 use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::id::Key;
+use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::write::Content;
 use crate::messages::causality::{DigestReport, Operation, Outcome};
@@ -27,7 +27,7 @@ impl Run {
         self.violations.extend(answers);
         let mut forgiven = BTreeSet::new();
         if let Some(had) = digest {
-            forgiven = self.judge_losses(&had);
+            forgiven = self.judge_losses(&had).await;
         }
         self.judge_metadata_size();
         let mut operations = self.clients.borrow().operations().to_vec();
@@ -90,15 +90,19 @@ impl Run {
     /// Every acknowledged write is had by all, or was lost with the memory of all that had it; those are returned, and those
     /// that a client was told to be lost. What a replica held that was born again it writes again under another name,
     /// unless it was overwritten: that is for the checkers to judge, by values.
-    fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
+    async fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let told: Vec<Named> = self.clients.borrow().named().to_vec();
         let reborn = self.was_reborn();
         let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
+        let present = self.present_lives().await;
+        let marker_lost = tells_of_markers(&told, &acknowledged);
         for (operation, dot) in acknowledged {
             let told = told.iter().find(|named| named.told_lost(&dot));
-            if told.is_some() {
+            // What is told to be lost may be the marker that stood for this write.
+            let behind_marker = marker_lost && !present.contains(&dot.origin);
+            if told.is_some() || behind_marker || self.is_missing(&dot) {
                 forgiven.insert(operation);
             }
             if had.has(&dot) {
@@ -123,6 +127,11 @@ impl Run {
         }
         self.judge_silence(had, &told);
         forgiven
+    }
+
+    async fn present_lives(&self) -> BTreeSet<Origin> {
+        let digests = self.digests().await.into_iter().flatten();
+        digests.map(|digest| digest.origin).collect()
     }
 
     /// Whoever names a write that is lost for ever is told so.
@@ -192,6 +201,18 @@ impl Run {
         );
         counts
     }
+}
+
+/// Whether somebody was told that writes are lost which no client has made: markers of ended lives among them. Metadata names
+/// these in place of what such a life had written, and that is lost with them, until it is written again under names that this metadata does not have.
+fn tells_of_markers(told: &[Named], acknowledged: &[(checker::OperationId, Dot)]) -> bool {
+    let made: BTreeSet<&Dot> = acknowledged.iter().map(|(_, dot)| dot).collect();
+    let nobodys = |named: &Named| {
+        let (from, to) = named.lost.unwrap_or((1, 0));
+        let origin = named.last.origin;
+        (from..=to).any(|counter| !made.contains(&Dot { origin, counter }))
+    };
+    told.iter().any(nobodys)
 }
 
 /// A replica that is born again writes its deletes again, under names that no client was told: those become absence by whatever

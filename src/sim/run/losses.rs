@@ -8,7 +8,9 @@ use super::{ASIDE, Run};
 use crate::checker::OperationId;
 use crate::core::id::{Dot, Origin};
 use crate::core::join::Cut;
+use crate::core::roster::RosterEntry;
 use crate::core::write::Write;
+use crate::messages::causality::DigestReport;
 
 /// The first session in which nodes are asked for all that they have at their crash; the watch's own never get so far.
 const CRASHES: u64 = 1 << 41;
@@ -23,6 +25,8 @@ impl Run {
         let others = digests.iter().enumerate();
         let others = others.filter(|(other, _)| *other != node);
         let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
+        let waited_for = |other: &&&DigestReport| !self.is_forgotten_somewhere(&other.origin);
+        let waited_for: Vec<&DigestReport> = others.iter().filter(waited_for).copied().collect();
         let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
         let named: Vec<_> = self.clients.borrow().named_dots().collect();
         for (origin, counter) in named.into_iter().chain(mine.ended.counters()) {
@@ -35,16 +39,36 @@ impl Run {
         let aside = self.has_aside(node);
         let mine_has = |dot: &Dot| mine.has(dot) || aside;
         let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
+        let is_missing = |dot: &Dot| mine_has(dot) && !waited_for.iter().any(|o| o.has(dot));
         let now_ms = self.now_ms();
-        let mut lost: BTreeSet<Dot> = known.filter(only_here).collect();
+        let missing: BTreeSet<Dot> = known.filter(is_missing).collect();
+        let mut lost: BTreeSet<Dot> = missing.iter().copied().filter(only_here).collect();
         let had = |dot: &Dot| others.iter().any(|other| other.has(dot));
         let of_keys = self.names_of(node, &lost).await;
         lost.extend(of_keys.into_iter().filter(|dot| !had(dot)));
+        self.missing.extend(missing);
         for dot in lost {
             self.lost.insert(dot, now_ms);
         }
         self.crashed
             .insert(mine.origin, mine.covered.get(&mine.origin));
+    }
+
+    /// Whether some node takes this life, or a later one of its address, for forgotten. What only such a life has is missing until it returns.
+    fn is_forgotten_somewhere(&self, life: &Origin) -> bool {
+        let forgets = |entry: &RosterEntry| {
+            let its = entry.address == life.address && entry.life >= life.incarnation;
+            its && entry.forgotten
+        };
+        let nodes = self.cluster.addresses.iter();
+        nodes
+            .map(|node| self.network.roster(*node))
+            .any(|roster| roster.iter().any(forgets))
+    }
+
+    /// Whether a write was with nobody but such lives when the last other one lost its memory.
+    pub(super) fn is_missing(&self, dot: &Dot) -> bool {
+        self.missing.contains(dot)
     }
 
     /// Of the keys whose winners are `lost`, all writes that clients know, if a node was born again: it has written one of them again,

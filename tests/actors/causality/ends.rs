@@ -8,6 +8,7 @@ use causet::core::ended::Lost;
 use causet::core::id::{Dot, Origin};
 use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
+use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{Digest, JoinAnswer, JoinRefusal, PushAnswer, PushRefusal, Status};
 use causet::core::write::{Content, End, Write};
@@ -39,6 +40,7 @@ fn members(lives: &[Origin], forgotten: &[Origin]) -> ViewChanged {
         incarnations: of(lives),
         forgotten: of(forgotten),
         voids: 0,
+        map: ShardMap::implicit(),
     }
 }
 

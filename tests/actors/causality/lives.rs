@@ -5,6 +5,7 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::id::{Dot, Origin};
 use causet::core::metadata::Metadata;
+use causet::core::sharding::map::ShardMap;
 use causet::core::wire::{PushAnswer, PushRefusal, Status};
 use causet::core::write::{Content, Write};
 use causet::messages::causality::{JoinEnded, OwnLifeSuperseded, Refusal, Reissue};
@@ -117,6 +118,7 @@ fn view_changed(life: Origin, forgotten: &[Origin]) -> ViewChanged {
             .map(|o| (o.address, o.incarnation))
             .collect(),
         voids: 0,
+        map: ShardMap::implicit(),
     }
 }
 
@@ -410,6 +412,7 @@ fn the_gauges_of_the_buffer_follow_what_a_new_life_of_a_peer_drops() {
             incarnations: vec![(address(2), reborn(2).incarnation)],
             forgotten: Vec::new(),
             voids: 0,
+            map: ShardMap::implicit(),
         });
         stage.status().await;
         assert_eq!(stage.metrics.buffer_writes.get(), 0);

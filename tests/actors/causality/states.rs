@@ -4,6 +4,7 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
+use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
     Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
@@ -35,6 +36,7 @@ fn view_changed(removed: bool) -> ViewChanged {
         incarnations: vec![(address(9), origin(9).incarnation)],
         forgotten: Vec::new(),
         voids: 0,
+        map: ShardMap::implicit(),
     }
 }
 

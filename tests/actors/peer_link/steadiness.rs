@@ -46,6 +46,29 @@ fn half_a_second_of_silence_breaks_a_link_and_all_that_waited_is_dropped() {
 }
 
 #[test]
+fn the_view_is_told_when_the_peer_falls_silent_and_when_it_answers_though_no_data_may_flow_yet() {
+    in_virtual_time(async {
+        let stage = Stage::new();
+        let told = |stage: &Stage| -> Vec<bool> {
+            stage.turns.borrow().iter().map(|t| t.answers).collect()
+        };
+        stage.cut();
+        stage.run(250).await;
+        assert_eq!(told(&stage), [false], "it has never answered");
+        stage.connect();
+        stage.run(500).await;
+        assert_eq!(told(&stage), [false, true]);
+        stage.cut();
+        stage.run(2_000).await;
+        assert_eq!(told(&stage), [false, true, false]);
+        stage.connect();
+        stage.run(500).await;
+        assert_eq!(told(&stage), [false, true, false, true]);
+        assert_eq!(stage.take_batch().await, Some(UNSTEADY));
+    });
+}
+
+#[test]
 fn no_data_flows_either_way_for_2_5_s_after_a_long_outage() {
     in_virtual_time(async {
         let stage = Stage::healed_after(1_500).await;

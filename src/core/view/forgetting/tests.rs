@@ -165,6 +165,7 @@ fn a_node_can_be_told_to_forget_itself() {
         incarnations: vec![(address(1), life(1_000))],
         forgotten: vec![(address(1), life(1_000))],
         voids: 0,
+        map: ShardMap::implicit(),
     }));
     let other = node.add(address(9), 1, 1).0;
     assert_eq!(other, AddOutcome::Added);
