@@ -17,9 +17,9 @@ pub(crate) const C: usize = 2;
 
 /// Contract §3: full views after a start, and catching up after a restart.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(3);
-/// Contract §3: a dead or cut-off replica leaves the views; a healed cut has converged.
 /// Until all replicas of a cluster that was started at once serve, each asked by `docker exec`.
 const SERVING_BOUND: Duration = Duration::from_secs(15);
+/// Contract §3: a dead or cut-off replica leaves the views; a healed cut has converged.
 pub(crate) const CUT_BOUND: Duration = Duration::from_secs(5);
 
 /// A running cluster; its containers and its network are removed when it is dropped.
