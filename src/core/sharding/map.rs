@@ -17,15 +17,37 @@ pub const NODES_MIN: usize = 2;
 
 /// An assignment of nodes to shards, and by the number of shards that of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "(MapId, MapId, Vec<Vec<Address>>)")]
-#[serde(into = "(MapId, MapId, Vec<Vec<Address>>)")]
+#[serde(try_from = "Parts", into = "Parts")]
 pub struct ShardMap {
     id: MapId,
     /// The map that last changed which keys a shard has.
     since: MapId,
+    /// The deal before that one; `None` for a map that nodes derive from their settings.
+    before: Option<Deal>,
     /// Of each shard its members, sorted. None: one shard, in which every member of the view is.
     shards: Vec<Vec<Address>>,
 }
+
+/// What an assignment says about keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Deal {
+    /// The map that made it.
+    pub since: MapId,
+    /// To how many shards it deals them.
+    pub shards: u32,
+}
+
+impl Deal {
+    /// The domain in which the writes of a key were numbered under it.
+    pub fn domain_of(&self, key: &Key) -> Domain {
+        Domain {
+            map: self.since,
+            shard: placement::shard_of(key, self.shards),
+        }
+    }
+}
+
+type Parts = (MapId, MapId, Option<Deal>, Vec<Vec<Address>>);
 
 /// Nodes that cannot be dealt to so many shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +70,7 @@ impl ShardMap {
         Self {
             id: MapId::IMPLICIT,
             since: MapId::IMPLICIT,
+            before: None,
             shards: Vec::new(),
         }
     }
@@ -57,11 +80,7 @@ impl ShardMap {
     /// # Errors
     /// [`TooFewNodes`] unless every shard gets [`NODES_MIN`]. At least one shard must be asked for.
     pub fn first(nodes: &[Address], shards: usize) -> Result<Self, TooFewNodes> {
-        let nodes: BTreeSet<Address> = nodes.iter().copied().collect();
-        if shards == 0 || nodes.len() / NODES_MIN < shards {
-            let nodes = nodes.len();
-            return Err(TooFewNodes { shards, nodes });
-        }
+        let nodes = enough(nodes, shards)?;
         let mut dealt = vec![Vec::new(); shards];
         for (place, node) in nodes.into_iter().enumerate() {
             dealt[place % shards].push(node);
@@ -70,8 +89,95 @@ impl ShardMap {
         Ok(Self {
             id,
             since: id,
+            before: None,
             shards: dealt,
         })
+    }
+
+    /// The next map, by which `nodes` keep so many shards, evenly, and as many of them as that allows the one that they keep now. All who
+    /// know this map and the nodes deal alike.
+    ///
+    /// # Errors
+    /// [`TooFewNodes`] as in [`first`](Self::first).
+    pub fn dealt_anew(
+        &self,
+        nodes: &[Address],
+        shards: usize,
+        made: Made,
+    ) -> Result<Self, TooFewNodes> {
+        let nodes = enough(nodes, shards)?;
+        let mut dealt: Vec<Vec<Address>> = vec![Vec::new(); shards];
+        let mut free = Vec::new();
+        for node in &nodes {
+            let kept = self.shard_of_node(*node).map(|shard| shard.0 as usize);
+            match kept
+                .filter(|_| self.is_sharded())
+                .and_then(|shard| dealt.get_mut(shard))
+            {
+                Some(members) => members.push(*node),
+                None => free.push(*node),
+            }
+        }
+        // The larger shares go to those who keep the most.
+        let mut order: Vec<usize> = (0..shards).collect();
+        order.sort_by_key(|shard| (std::cmp::Reverse(dealt[*shard].len()), *shard));
+        let mut sizes = vec![nodes.len() / shards; shards];
+        for shard in order.into_iter().take(nodes.len() % shards) {
+            sizes[shard] += 1;
+        }
+        for (members, share) in dealt.iter_mut().zip(&sizes) {
+            free.extend(members.drain(members.len().min(*share)..));
+        }
+        free.sort_unstable();
+        let mut free = free.into_iter();
+        for (members, share) in dealt.iter_mut().zip(sizes) {
+            let missing = share - members.len();
+            members.extend(free.by_ref().take(missing));
+            members.sort_unstable();
+        }
+        let id = self.next_id(made);
+        Ok(Self {
+            id,
+            since: id,
+            before: Some(self.deal()),
+            shards: dealt,
+        })
+    }
+
+    /// The next map, by which one more node keeps a shard, and keys stay where they are; `None` if there is no such shard, if all nodes keep
+    /// it, or if the node keeps one already.
+    #[must_use]
+    pub fn with_member(&self, node: Address, shard: ShardId, made: Made) -> Option<Self> {
+        if !self.is_sharded() || self.shard_of_node(node).is_some() {
+            return None;
+        }
+        let mut next = self.clone();
+        let members = next.shards.get_mut(usize::try_from(shard.0).ok()?)?;
+        members.push(node);
+        members.sort_unstable();
+        next.id = self.next_id(made);
+        Some(next)
+    }
+
+    fn next_id(&self, made: Made) -> MapId {
+        MapId {
+            epoch: self.id.epoch.max(MapId::FIRST_EPOCH) + 1,
+            stamp: made.wall_ms,
+            maker: Some(made.by),
+        }
+    }
+
+    /// What it says about keys.
+    pub fn deal(&self) -> Deal {
+        Deal {
+            since: self.since,
+            shards: self.count(),
+        }
+    }
+
+    /// The deal before: where keys were whose writes were numbered under it.
+    pub fn before(&self) -> Option<Deal> {
+        self.before
     }
 
     /// Its name; of two maps the one with the larger one holds.
@@ -148,6 +254,24 @@ impl ShardMap {
     }
 }
 
+/// By whom and when a map is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// By whom.
+    pub by: Address,
+    /// Wall-clock milliseconds.
+    pub wall_ms: u64,
+}
+
+fn enough(nodes: &[Address], shards: usize) -> Result<BTreeSet<Address>, TooFewNodes> {
+    let nodes: BTreeSet<Address> = nodes.iter().copied().collect();
+    if shards == 0 || nodes.len() / NODES_MIN < shards {
+        let nodes = nodes.len();
+        return Err(TooFewNodes { shards, nodes });
+    }
+    Ok(nodes)
+}
+
 /// So that different maps, derived from different settings, have different ids.
 fn first_id(shards: &[Vec<Address>]) -> MapId {
     let mut hash = Xxh3::new();
@@ -166,11 +290,11 @@ fn first_id(shards: &[Vec<Address>]) -> MapId {
     }
 }
 
-impl TryFrom<(MapId, MapId, Vec<Vec<Address>>)> for ShardMap {
+impl TryFrom<Parts> for ShardMap {
     type Error = NoMap;
 
-    fn try_from(parts: (MapId, MapId, Vec<Vec<Address>>)) -> Result<Self, NoMap> {
-        let (id, since, shards) = parts;
+    fn try_from(parts: Parts) -> Result<Self, NoMap> {
+        let (id, since, before, shards) = parts;
         let sorted = shards
             .iter()
             .all(|members| members.is_sorted_by(|a, b| a < b));
@@ -184,16 +308,25 @@ impl TryFrom<(MapId, MapId, Vec<Vec<Address>>)> for ShardMap {
         } else {
             id == first_id(&shards) && since == id
         };
-        let map = Self { id, since, shards };
-        (sorted && filled && once && named)
+        let follows = match before {
+            Some(deal) => deal.since < since && since.maker.is_some() && deal.shards > 0,
+            None => since.maker.is_none(),
+        };
+        let map = Self {
+            id,
+            since,
+            before,
+            shards,
+        };
+        (sorted && filled && once && named && follows)
             .then_some(map)
             .ok_or(NoMap)
     }
 }
 
-impl From<ShardMap> for (MapId, MapId, Vec<Vec<Address>>) {
+impl From<ShardMap> for Parts {
     fn from(map: ShardMap) -> Self {
-        (map.id, map.since, map.shards)
+        (map.id, map.since, map.before, map.shards)
     }
 }
 
@@ -258,6 +391,64 @@ mod tests {
         assert!(!map.keeps(origin(9).address, ShardId(1)));
     }
 
+    fn made(wall_ms: u64) -> Made {
+        let by = origin(2).address;
+        Made { by, wall_ms }
+    }
+
+    fn dealt(map: &ShardMap) -> Vec<Vec<Address>> {
+        map.shards.clone()
+    }
+
+    #[test]
+    fn a_node_keeps_its_shard_wherever_even_shares_allow_it() {
+        let all: Vec<u16> = (1..=7).collect();
+        let two = first(&all, 2);
+        let three = two.dealt_anew(&nodes(&all), 3, made(9)).unwrap();
+        let expected = [nodes(&[1, 3, 5]), nodes(&[2, 4]), nodes(&[6, 7])];
+        assert_eq!(dealt(&three), expected);
+        assert!(three.id() > two.id());
+        assert_eq!(three.before(), Some(two.deal()));
+        assert_eq!(three.deal().since, three.id());
+        let back = three.dealt_anew(&nodes(&all), 2, made(10)).unwrap();
+        assert_eq!(dealt(&back), [nodes(&[1, 3, 5, 6]), nodes(&[2, 4, 7])]);
+        let without = back.dealt_anew(&nodes(&[1, 2, 4, 5, 7]), 2, made(11));
+        let expected = [nodes(&[1, 5]), nodes(&[2, 4, 7])];
+        assert_eq!(dealt(&without.unwrap()), expected, "who is away keeps none");
+        assert!(two.dealt_anew(&nodes(&all), 4, made(9)).is_err());
+    }
+
+    #[test]
+    fn a_cluster_that_was_told_of_no_shards_can_be_dealt_out() {
+        let implicit = ShardMap::implicit();
+        let map = implicit.dealt_anew(&nodes(&[1, 2, 3, 4, 5]), 2, made(9));
+        let map = map.unwrap();
+        assert_eq!(dealt(&map), [nodes(&[1, 2, 3]), nodes(&[4, 5])]);
+        let before = map.before().unwrap();
+        let key = Key::new("k").unwrap();
+        assert_eq!(before.domain_of(&key), Domain::UNSHARDED);
+        let later = map.id() > first(&[1, 2, 3, 4], 2).id();
+        assert!(later, "a map that somebody asked for holds before settings");
+    }
+
+    #[test]
+    fn a_member_is_added_without_any_key_moving() {
+        let map = first(&[1, 2, 3, 4], 2);
+        let (node, s1) = (origin(9).address, ShardId(1));
+        let next = map.with_member(node, s1, made(9)).unwrap();
+        assert_eq!(dealt(&next), [nodes(&[1, 3]), nodes(&[2, 4, 9])]);
+        assert!(next.id() > map.id());
+        assert_eq!(next.deal(), map.deal());
+        assert_eq!(
+            next.domain_of(node).map,
+            map.domain_of(origin(2).address).map
+        );
+        assert_eq!(next.with_member(node, ShardId(0), made(10)), None);
+        assert_eq!(map.with_member(node, ShardId(2), made(9)), None);
+        let implicit = ShardMap::implicit();
+        assert_eq!(implicit.with_member(node, ShardId(0), made(9)), None);
+    }
+
     #[test]
     fn a_map_survives_the_round_trip_and_one_that_contradicts_itself_is_refused() {
         let decode =
@@ -273,9 +464,27 @@ mod tests {
         twice.shards[1] = twice.shards[0].clone();
         let mut thin = map.clone();
         thin.shards[0].pop();
-        let mut made = map;
-        made.id.maker = Some(origin(1).address);
-        for bad in [other_id, unsorted, twice, thin, made] {
+        let next = map
+            .dealt_anew(&nodes(&[1, 2, 3, 4]), 1, made(9))
+            .unwrap()
+            .with_member(origin(5).address, ShardId(0), made(10))
+            .unwrap();
+        assert_eq!(decode(&next), Ok(next.clone()));
+        let mut from_nowhere = next.clone();
+        from_nowhere.before = None;
+        let mut from_itself = next;
+        from_itself.before = Some(from_itself.deal());
+        let mut claimed = map;
+        claimed.id.maker = Some(origin(1).address);
+        for bad in [
+            other_id,
+            unsorted,
+            twice,
+            thin,
+            claimed,
+            from_nowhere,
+            from_itself,
+        ] {
             assert!(decode(&bad).is_err(), "{bad:?}");
         }
     }
