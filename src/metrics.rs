@@ -74,6 +74,14 @@ families! {
     map_epoch: IntGauge("causet_shard_map_epoch");
     /// Shards that there are.
     shards: IntGauge("causet_shards");
+    /// Hand-overs of what nodes had under older shard maps, by result.
+    hand_overs: IntCounterVec("causet_hand_overs_total", &["result"]);
+    /// Keys that they have brought.
+    keys_taken_over: IntCounter("causet_keys_taken_over_total");
+    /// Nodes that have not handed over yet what they may have under older shard maps.
+    hand_overs_due: IntGauge("causet_hand_overs_due");
+    /// Keys and tombstones that are held for the keepers of newer shard maps.
+    keys_frozen: IntGauge("causet_keys_frozen");
     /// Writes accepted from clients.
     writes_accepted: IntCounter("causet_writes_accepted_total");
     /// Peers' writes applied after a push.

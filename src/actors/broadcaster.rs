@@ -171,6 +171,7 @@ impl Handler<Mail<FetchJoin>> for Broadcaster {
             None => self.parts.joined.tell(JoinEnded {
                 from: fetch.from,
                 asker: fetch.request.from,
+                wants: fetch.request.wants,
                 result: Err("it is no member any more".to_owned()),
             }),
         }

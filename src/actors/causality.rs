@@ -9,6 +9,7 @@ mod lives;
 mod peers;
 mod shard;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,20 +20,21 @@ use crate::core::Millis;
 use crate::core::agreement::Holder;
 use crate::core::causal_buffer::BufferLimits;
 use crate::core::causality::{CausalState, EndRules};
-use crate::core::id::Origin;
+use crate::core::id::{Address, Incarnation, MapId, Origin};
+use crate::core::inheritance::Claim;
 use crate::core::parking::ParkingLot;
 use crate::core::repair::{Repair, RepairRules};
 use crate::core::serving::Serving;
 use crate::core::sharding::map::ShardMap;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{Digest, Status};
-use crate::messages::causality::{ClientRequest, Drain, ReadDigest, ReadStatus, Refusal};
+use crate::messages::causality::{ClientRequest, Dealt, Drain, ReadDigest, ReadStatus, Refusal};
 use crate::messages::lifecycle::Halt;
-use crate::messages::mailbox::{Edge, Mail};
+use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::peers::{Beat, FetchJoin, Publish};
 use crate::messages::store::{
-    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
-    SetAside, SettleAside,
+    ApplyOlder, ApplyOwn, ApplyWrites, Collect, DropFrozen, Freeze, KeepAside, ProbeDelete,
+    ReadDifference, ReadHandOver, ReadKey, ReadSummary, SetAside, SettleAside, TakeOwn,
 };
 use crate::messages::view::{ForgetLongestDown, IncarnationRenewed, ViewChanged};
 use crate::metrics::{Metrics, as_gauge};
@@ -82,6 +84,16 @@ pub struct CausalityEdges {
     pub keep_aside: Edge<KeepAside>,
     /// To `Store`.
     pub settle_aside: Edge<SettleAside>,
+    /// To `Store`.
+    pub apply_older: Edge<ApplyOlder>,
+    /// To `Store`.
+    pub freeze: Edge<Freeze>,
+    /// To `Store`.
+    pub take_own: Edge<TakeOwn>,
+    /// To `Store`.
+    pub hand_over: Edge<ReadHandOver>,
+    /// To `Store`.
+    pub drop_frozen: Edge<DropFrozen>,
     /// To `Broadcaster`.
     pub publish: Edge<Publish>,
     /// To `Broadcaster`.
@@ -138,6 +150,16 @@ pub struct Causality {
     tombstones_full: bool,
     /// Since when that is so, and some member holds them back.
     crowded_since: Option<Millis>,
+    /// What is frozen here of older domains.
+    frozen: Vec<Claim>,
+    /// The first life in the present domain.
+    entered: Incarnation,
+    /// Who has something for this node that it has not taken over yet.
+    donors: BTreeMap<Address, Origin>,
+    /// From whom it is taking over, and since when.
+    taking_over: Option<(Address, Millis)>,
+    /// Who waits for the cluster to have settled, and under which map.
+    awaiting: Vec<(MapId, Reply<Dealt>)>,
     /// When parked requests are looked at next; `None` while none is parked.
     alarm: Option<(Millis, SpawnHandle)>,
     parts: CausalityParts,
@@ -167,6 +189,11 @@ impl Causality {
             holder: None,
             tombstones_full: false,
             crowded_since: None,
+            frozen: Vec::new(),
+            entered: parts.origin.incarnation,
+            donors: BTreeMap::new(),
+            taking_over: None,
+            awaiting: Vec::new(),
             alarm: None,
             parts,
         }
@@ -197,6 +224,7 @@ impl Causality {
             frontier: self.frontier(),
             aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
+            hand_overs: self.state.inherited().hand_overs(!self.frozen.is_empty()),
         }
     }
 

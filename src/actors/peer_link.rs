@@ -373,12 +373,13 @@ impl PeerLink {
         answer: Result<JoinAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
-        let asker = fetch.request().from;
+        let (asker, wants) = (fetch.request().from, fetch.request().wants);
         match self.peer.fetched(fetch, answer, self.now()) {
             Fetched::Ask(fetch) => self.ask_page(fetch, ctx),
             Fetched::Ended(result) => self.parts.edges.joined.tell(JoinEnded {
                 from: self.address(),
                 asker,
+                wants,
                 result: result.map_err(|error| error.to_string()),
             }),
         }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::core::aside::{Aside, Settled};
+use crate::core::coverage::Coverage;
+use crate::core::frozen::{Frozen, Share};
 use crate::core::id::{Domain, Key};
+use crate::core::inheritance::OlderWrites;
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
-use crate::core::wire::{JoinAnswer, JoinRefusal};
+use crate::core::wire::{JoinAnswer, JoinRefusal, JoinRest};
 use crate::core::write::Version;
 use crate::messages::causality::{
     DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
@@ -17,8 +20,8 @@ use crate::messages::causality::{
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::store::{
-    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
-    SetAside, SettleAside,
+    ApplyOlder, ApplyOwn, ApplyWrites, Collect, DropFrozen, Freeze, KeepAside, ProbeDelete,
+    ReadDifference, ReadHandOver, ReadKey, ReadSummary, SetAside, SettleAside, TakeOwn,
 };
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
@@ -51,6 +54,10 @@ pub struct StoreParts {
 pub struct Store {
     winners: Winners,
     sessions: JoinSessions,
+    /// What this node had under older maps.
+    frozen: Vec<Frozen>,
+    /// Of those who take it over.
+    hand_overs: JoinSessions,
     aside: Aside,
     full: bool,
     crowded: bool,
@@ -63,6 +70,8 @@ impl Store {
         Self {
             winners: Winners::new(),
             sessions: JoinSessions::new(parts.joins),
+            frozen: Vec::new(),
+            hand_overs: JoinSessions::new(parts.joins),
             aside: Aside::new(),
             full: false,
             crowded: false,
@@ -72,12 +81,37 @@ impl Store {
 
     fn seen(&self, key: &Key, domain: Domain) -> Option<Seen> {
         let version = self.winners.get(key)?.clone();
+        let older = self.winners.older_domain(&version.dot.origin);
+        let domain = older.unwrap_or(domain);
         Some(Seen { domain, version })
     }
 
+    fn apply_older(&mut self, older: Vec<OlderWrites>) {
+        for OlderWrites { domain, writes } in older {
+            for write in writes {
+                self.winners.apply_older(domain, write);
+            }
+        }
+    }
+
+    /// Takes over from what is frozen here.
+    fn take_own(&mut self, mut share: Share) {
+        for at in 0..self.frozen.len() {
+            let frozen = &self.frozen[at];
+            let older = frozen.difference(&share);
+            share.claims.push(frozen.claim.clone());
+            self.apply_older(older);
+        }
+    }
+
     fn gauge_sessions(&self) {
-        let open = as_gauge(self.sessions.len());
+        let open = as_gauge(self.sessions.len() + self.hand_overs.len());
         self.parts.metrics.join_sessions.set(open);
+    }
+
+    fn gauge_frozen(&self) {
+        let frozen: u64 = self.frozen.iter().map(Frozen::len).sum();
+        self.parts.metrics.keys_frozen.set(as_gauge(frozen));
     }
 
     fn gauge_aside(&self) {
@@ -111,6 +145,7 @@ impl Actor for Store {
         let every = Duration::from_millis(self.parts.joins.session_ms.max(1));
         ctx.run_interval(every, |store, _| {
             store.sessions.expire(store.parts.uptime.now());
+            store.hand_overs.expire(store.parts.uptime.now());
             store.gauge_sessions();
         });
     }
@@ -196,6 +231,11 @@ impl Handler<Mail<ReadDifference>> for Store {
         let cut = || Cut {
             from: ask.from,
             writes: winners.difference(&ask.request.covered),
+            older: winners.older_difference(|domain| {
+                let claims = ask.request.claims.iter();
+                let mut claims = claims.filter(|claim| claim.domain == *domain);
+                claims.next().map(|claim| &claim.covered)
+            }),
             covered: ask.covered,
             time: ask.time,
             rest: ask.rest,
@@ -228,12 +268,122 @@ impl Handler<Mail<SetAside>> for Store {
 
     fn handle(&mut self, mail: Mail<SetAside>, _: &mut Context<Self>) {
         let SetAside = mail.open();
+        // A join brings these, or whoever holds them still.
+        self.winners.drop_older();
         self.aside.put(self.winners.drain());
         // What is open was cut by a life that is over.
         self.sessions = JoinSessions::new(self.parts.joins);
         self.gauge_sessions();
         self.gauge_aside();
         self.report_sizes();
+    }
+}
+
+impl Handler<Mail<ApplyOlder>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ApplyOlder>, _: &mut Context<Self>) {
+        self.apply_older(mail.open().older);
+        self.report_sizes();
+    }
+}
+
+impl Handler<Mail<Freeze>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Freeze>, _: &mut Context<Self>) {
+        let Freeze { deal, claim, share } = mail.open();
+        let winners = std::mem::take(&mut self.winners);
+        self.frozen.push(Frozen {
+            deal,
+            claim,
+            winners,
+        });
+        // Which of these the others lack can be told only by the clocks of the domain that was left.
+        let aside = self.aside.clear();
+        if aside > 0 {
+            log::warn!(
+                "{aside} writes of an earlier life that were to be written again are given up"
+            );
+            self.parts.metrics.writes_lost.inc_by(aside as u64);
+        }
+        self.sessions = JoinSessions::new(self.parts.joins);
+        self.hand_overs = JoinSessions::new(self.parts.joins);
+        self.gauge_frozen();
+        if let Some(share) = share {
+            self.take_own(share);
+        }
+        self.gauge_sessions();
+        self.gauge_aside();
+        self.report_sizes();
+    }
+}
+
+impl Handler<Mail<TakeOwn>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<TakeOwn>, _: &mut Context<Self>) {
+        self.take_own(mail.open().share);
+        self.report_sizes();
+    }
+}
+
+impl Handler<Mail<ReadHandOver>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ReadHandOver>, _: &mut Context<Self>) {
+        let ask = mail.open();
+        let frozen = &self.frozen;
+        let cut = || {
+            let (mut share, mut inherited, mut older) = (ask.share, ask.inherited, Vec::new());
+            for frozen in frozen {
+                older.extend(frozen.difference(&share));
+                share.claims.push(frozen.claim.clone());
+            }
+            inherited.claims = frozen.iter().map(|frozen| frozen.claim.clone()).collect();
+            inherited
+                .deals
+                .extend(frozen.iter().map(|frozen| frozen.deal));
+            inherited.handed.clear();
+            let rest = JoinRest {
+                inherited,
+                ..JoinRest::default()
+            };
+            Cut {
+                from: ask.from,
+                covered: Coverage::new(),
+                time: ask.time,
+                writes: Vec::new(),
+                older,
+                rest,
+            }
+        };
+        let now = self.parts.uptime.now();
+        let answer = self.hand_overs.answer(&ask.request, now, cut);
+        if answer == JoinAnswer::Refused(JoinRefusal::Busy) {
+            self.parts.metrics.joins_refused.inc();
+        }
+        self.gauge_sessions();
+        let _ = ask.reply.send(answer);
+    }
+}
+
+impl Handler<Mail<DropFrozen>> for Store {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<DropFrozen>, _: &mut Context<Self>) {
+        let DropFrozen { given_up } = mail.open();
+        let frozen = std::mem::take(&mut self.frozen);
+        let writes: u64 = frozen.iter().map(Frozen::len).sum();
+        if given_up && writes > 0 {
+            log::warn!(
+                "{writes} writes that this node had before keys were dealt anew are given up"
+            );
+            self.parts.metrics.writes_lost.inc_by(writes);
+        }
+        self.gauge_frozen();
+        self.hand_overs = JoinSessions::new(self.parts.joins);
+        self.gauge_sessions();
     }
 }
 

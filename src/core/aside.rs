@@ -65,6 +65,11 @@ impl Aside {
         }
     }
 
+    /// Lets go of all; how many those were.
+    pub fn clear(&mut self) -> usize {
+        std::mem::take(&mut self.0).len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -13,6 +13,7 @@
 mod admission;
 mod ends;
 mod giving_up;
+mod inheriting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,9 +26,11 @@ use super::ended::{Ended, Settlement};
 use super::frontier::{Held, Promises};
 use super::given_up::{GivenUp, Tails};
 use super::id::{Domain, Dot, Incarnation, Key, Origin};
+use super::inheritance::{Inheritance, OlderWrites};
 use super::join::Cut;
 use super::metadata::Metadata;
 use super::roster::Lives;
+use super::sharding::map::Deal;
 use super::sharing::Sharing;
 use super::stamp::{HlcTime, Stamp};
 use super::wire::{Batch, Collected};
@@ -41,8 +44,8 @@ pub use self::ends::EndRules;
 pub struct CausalState {
     origin: Origin,
     domain: Domain,
-    /// How many shards the map has of which the domain is one.
-    shards: u32,
+    /// What is here of older maps.
+    inherited: Inheritance,
     covered: Coverage,
     time: HlcTime,
     buffer: CausalBuffer,
@@ -90,13 +93,26 @@ pub struct Delivery {
     pub dropped: usize,
 }
 
+/// What a join has brought, to be applied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Writes of this domain, in this order.
+    pub writes: Vec<Write>,
+    /// Winners of older domains.
+    pub older: Vec<OlderWrites>,
+}
+
 impl CausalState {
-    /// An empty state that numbers its writes as `origin`.
+    /// An empty state that numbers its writes as `origin`. That the map of the domain has more than one shard it is told later.
     pub fn new(origin: Origin, domain: Domain, limits: BufferLimits) -> Self {
+        let deal = Deal {
+            since: domain.map,
+            shards: 1,
+        };
         Self {
             origin,
             domain,
-            shards: 1,
+            inherited: Inheritance::new(origin.address, deal, None),
             covered: Coverage::new(),
             time: HlcTime::ZERO,
             buffer: CausalBuffer::new(limits),
@@ -123,26 +139,10 @@ impl CausalState {
         }
     }
 
-    /// How many shards there are, of which its domain is one; 1 at first.
-    pub fn set_shards(&mut self, shards: u32) {
-        self.shards = shards;
-    }
-
-    /// Goes on in another domain with nothing, in the same life: dots belong to one domain, so counters begin at 1 again. Only hybrid time,
-    /// and what is known of nodes' lives, goes on.
-    pub fn enter(&mut self, domain: Domain) {
-        *self = Self {
-            time: self.time,
-            lives: self.lives.clone(),
-            outlived: self.outlived,
-            ..Self::new(self.origin, domain, self.buffer.limits())
-        };
-    }
-
     /// What of `metadata` this replica has not seen, `None` if it has seen all. What was lost with an ended life counts as not seen
     /// until all have given it up. Groups of other
-    /// shards under the same map are not its to check; groups of a map that it does not know cannot be met.
-    pub fn unmet(&self, metadata: &Metadata) -> Option<Clocks> {
+    /// shards under the same map are not its to check; groups of older maps only as far as they can concern `key`, if one is given.
+    pub fn unmet(&self, key: Option<&Key>, metadata: &Metadata) -> Option<Clocks> {
         let missing = |(domain, need): (&Domain, &Clock)| {
             let missing = if *domain == self.domain {
                 let mut missing = self.covered.lacking(need);
@@ -153,7 +153,7 @@ impl CausalState {
             } else if domain.map == self.domain.map {
                 Clock::new()
             } else {
-                need.clone()
+                self.inherited.lacking(key, domain, need)
             };
             (*domain, missing)
         };
@@ -237,15 +237,14 @@ impl CausalState {
         }
     }
 
-    /// The groups that can name a write: of the shards that there are. A group of a shard that does not exist
+    /// The groups that can name a write: of the shards that there are, or were. A group of a shard that never existed
     /// comes from no replica; kept with the version it would be handed on to every reader, for ever.
     fn existing(&mut self, clocks: &Arc<Clocks>) -> Arc<Clocks> {
-        let (map, shards) = (self.domain.map, self.shards);
-        let exists = |domain: &Domain| domain.map == map && domain.shard.0 < shards;
-        if clocks.iter().all(|(domain, _)| exists(domain)) {
+        let exists = |(domain, _): &(&Domain, &Clock)| self.inherited.exists(domain);
+        if clocks.iter().all(|group| exists(&group)) {
             return self.sharing.share(clocks.clone());
         }
-        let groups = clocks.iter().filter(|(domain, _)| exists(domain));
+        let groups = clocks.iter().filter(exists);
         let groups = groups.map(|(domain, clock)| (*domain, clock.clone()));
         self.sharing.share(Arc::new(groups.collect()))
     }
@@ -307,14 +306,16 @@ impl CausalState {
     ///
     /// # Errors
     /// [`Unusable`] says why nothing of it was taken.
-    pub fn join(&mut self, cut: Cut) -> Result<Vec<Write>, Unusable> {
+    pub fn join(&mut self, cut: Cut) -> Result<Joined, Unusable> {
         self.check_cut(&cut)?;
+        let older = self.take_older(&cut);
         let Cut {
             from,
             covered,
             time,
             mut writes,
             rest,
+            ..
         } = cut;
         writes.retain(|write| !self.covered.covers(&write.dot()));
         self.time = self.time.max(time);
@@ -329,7 +330,7 @@ impl CausalState {
             self.learn_life(life);
         }
         self.release_into(&mut writes);
-        Ok(writes)
+        Ok(Joined { writes, older })
     }
 
     /// A reading of hybrid time: every later write of this replica is stamped above it.

@@ -5,6 +5,7 @@
 //! lost its memory does not pass for one that has those writes (design §5, ADR 11).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use super::clock::Clock;
 use super::coverage::Coverage;
 use super::given_up::GivenUp;
 use super::id::{Address, Domain, Dot, Origin};
+use super::inheritance::Closed;
 use super::metadata::Metadata;
 
 /// The last counter that all members agreed on for a life that has ended.
@@ -167,6 +169,7 @@ pub struct Settlement {
     of: Option<(Origin, Domain)>,
     covered: Coverage,
     ended: Ended,
+    closed: Option<Arc<Closed>>,
 }
 
 impl Settlement {
@@ -176,7 +179,19 @@ impl Settlement {
             of: Some((origin, domain)),
             covered: covered.floors_alone(),
             ended: ended.clone(),
+            closed: None,
         }
+    }
+
+    /// That of a replica that knows that older maps are closed.
+    #[must_use]
+    pub fn with_closed(self, closed: Option<Arc<Closed>>) -> Self {
+        Self { closed, ..self }
+    }
+
+    /// Which older maps are closed.
+    pub fn closed(&self) -> Option<&Arc<Closed>> {
+        self.closed.as_ref()
     }
 
     /// The floors.
@@ -211,8 +226,11 @@ impl Settlement {
         beyond.collect()
     }
 
-    /// Replaces the entries of ended lives by their addresses' markers.
+    /// Replaces the entries of ended lives by their addresses' markers, and leaves out the groups of closed maps.
     pub fn settle(&self, metadata: &mut Metadata) {
+        if let Some(closed) = &self.closed {
+            leave_out(closed, metadata);
+        }
         let Some((_, domain)) = self.of else { return };
         let Some(group) = metadata.clocks.get(&domain) else {
             return;
@@ -224,7 +242,7 @@ impl Settlement {
             return;
         }
         let settled = self.settled(group);
-        std::sync::Arc::make_mut(&mut metadata.clocks).set(domain, settled);
+        Arc::make_mut(&mut metadata.clocks).set(domain, settled);
     }
 
     fn settled(&self, group: &Clock) -> Clock {
@@ -247,6 +265,15 @@ impl Settlement {
     }
 }
 
+fn leave_out(closed: &Closed, metadata: &mut Metadata) {
+    let is_closed = |(domain, group): &(&Domain, &Clock)| closed.satisfies(domain, group);
+    if metadata.clocks.iter().any(|group| is_closed(&group)) {
+        let open = metadata.clocks.iter().filter(|group| !is_closed(group));
+        let open = open.map(|(domain, group)| (*domain, group.clone()));
+        metadata.clocks = Arc::new(open.collect());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,7 +285,7 @@ mod tests {
 
     fn metadata(entries: &[(u16, u64)]) -> Metadata {
         let mut metadata = Metadata::default();
-        std::sync::Arc::make_mut(&mut metadata.clocks).set(Domain::UNSHARDED, clock(entries));
+        Arc::make_mut(&mut metadata.clocks).set(Domain::UNSHARDED, clock(entries));
         metadata
     }
 

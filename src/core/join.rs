@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::Millis;
 use super::coverage::Coverage;
-use super::id::Origin;
+use super::id::{Domain, Origin};
+use super::inheritance::OlderWrites;
 use super::stamp::HlcTime;
 use super::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
 use super::write::Write;
@@ -36,6 +37,8 @@ pub struct Cut {
     pub time: HlcTime,
     /// Winners that the asker lacks.
     pub writes: Vec<Write>,
+    /// Winners of older domains that it lacks.
+    pub older: Vec<OlderWrites>,
     /// What else it knew.
     pub rest: JoinRest,
 }
@@ -136,25 +139,44 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
         covered: cut.covered.clone(),
         time: cut.time,
         writes: Vec::new(),
+        older: Vec::new(),
         rest: None,
     };
+    let older = cut.older.into_iter().flat_map(|older| {
+        let domain = older.domain;
+        let writes = older.writes.into_iter();
+        writes.map(move |write| (Some(domain), write))
+    });
+    let writes = cut.writes.into_iter().map(|write| (None, write));
     let mut pages = vec![empty()];
     let mut bytes = 0;
-    for write in cut.writes {
+    for (domain, write) in writes.chain(older) {
         let weight = write.weight();
         if bytes > 0 && bytes + weight > page_bytes {
             pages.push(empty());
             bytes = 0;
         }
         bytes += weight;
-        if let Some(page) = pages.last_mut() {
-            page.writes.push(write);
+        let Some(page) = pages.last_mut() else { break };
+        match domain {
+            None => page.writes.push(write),
+            Some(domain) => push_older(&mut page.older, domain, write),
         }
     }
     if let Some(page) = pages.last_mut() {
         page.rest = Some(cut.rest);
     }
     pages
+}
+
+fn push_older(older: &mut Vec<OlderWrites>, domain: Domain, write: Write) {
+    match older.last_mut() {
+        Some(last) if last.domain == domain => last.writes.push(write),
+        _ => older.push(OlderWrites {
+            domain,
+            writes: vec![write],
+        }),
+    }
 }
 
 /// The asker's side: pages that have arrived, until the last one has.
@@ -195,12 +217,14 @@ impl Staging {
             covered: page.covered.clone(),
             time: page.time,
             writes: Vec::new(),
+            older: Vec::new(),
             rest: JoinRest::default(),
         });
         if (joined.from, &joined.covered) != (page.from, &page.covered) {
             return Staged::Inconsistent;
         }
         joined.writes.extend(page.writes);
+        joined.older.extend(page.older);
         if let Some(rest) = page.rest {
             joined.rest = rest;
             return Staged::Complete(joined);
@@ -214,8 +238,8 @@ impl Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::id::Domain;
     use crate::core::testing::{origin, write};
+    use crate::core::wire::Wants;
 
     const LIMITS: JoinLimits = JoinLimits {
         page_bytes: 500,
@@ -227,7 +251,9 @@ mod tests {
         JoinRequest {
             from: origin(asker),
             domain: Domain::UNSHARDED,
+            wants: Wants::State,
             covered: Coverage::new(),
+            claims: Vec::new(),
             session,
             page,
         }
@@ -239,6 +265,7 @@ mod tests {
             covered: Coverage::from_iter([(origin(1), writes)]),
             time: HlcTime::ZERO,
             writes: (1..=writes).map(|counter| write(1, counter)).collect(),
+            older: Vec::new(),
             rest: JoinRest::default(),
         }
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::coverage::Coverage;
-use super::id::{Dot, Key, Origin};
+use super::id::{Domain, Dot, Key, Origin};
+use super::inheritance::OlderWrites;
 use super::sharing::Sharing;
 use super::stamp::{HlcTime, Stamp};
 use super::write::{Content, Version, Write};
@@ -47,6 +48,8 @@ pub struct Summary {
 pub struct Store {
     winners: HashMap<Key, Arc<Version>>,
     live_dots: BTreeMap<Origin, BTreeMap<u64, Key>>,
+    /// The domains of the origins among these that wrote under older maps.
+    older: BTreeMap<Origin, Domain>,
     /// Keys whose winner is a tombstone, by its stamp.
     tombstones: BTreeMap<Stamp, Key>,
     sharing: Sharing,
@@ -77,29 +80,82 @@ impl Store {
         Applied::Won { was_live }
     }
 
+    /// As [`apply`](Self::apply), a write of an older domain. An origin writes in one domain only.
+    pub fn apply_older(&mut self, domain: Domain, write: Write) -> Applied {
+        let origin = write.dot().origin;
+        let applied = self.apply(write);
+        if applied != Applied::Superseded {
+            self.older.insert(origin, domain);
+        }
+        applied
+    }
+
+    /// The domain of the winners of this origin, if it is an older one.
+    pub fn older_domain(&self, origin: &Origin) -> Option<Domain> {
+        self.older.get(origin).copied()
+    }
+
     /// The key's winner; a tombstone too.
     pub fn get(&self, key: &Key) -> Option<&Arc<Version>> {
         self.winners.get(key)
     }
 
-    /// The winners whose dots are not `covered`, by origin and counter.
+    /// The winners of this domain whose dots are not `covered`, by origin and counter.
     pub fn difference(&self, covered: &Coverage) -> Vec<Write> {
-        let mut difference = Vec::new();
-        for (origin, dots) in &self.live_dots {
-            if covered.has_ended(origin) {
-                continue;
-            }
-            for (counter, key) in dots.range(covered.get(origin) + 1..) {
-                let version = self.winners[key].clone();
-                debug_assert_eq!(
-                    version.dot.counter, *counter,
-                    "the index names winners only"
-                );
+        let own = self.live_dots.keys();
+        let own = own.filter(|origin| !self.older.contains_key(*origin));
+        own.flat_map(|origin| self.beyond(origin, covered))
+            .collect()
+    }
+
+    /// The winners of older domains that are not covered, by what `covered` says of each domain.
+    pub fn older_difference<'a>(
+        &self,
+        covered: impl Fn(&Domain) -> Option<&'a Coverage>,
+    ) -> Vec<OlderWrites> {
+        let nothing = Coverage::new();
+        let mut difference: BTreeMap<Domain, Vec<Write>> = BTreeMap::new();
+        for (origin, domain) in &self.older {
+            let covered = covered(domain).unwrap_or(&nothing);
+            let writes = difference.entry(*domain).or_default();
+            writes.extend(self.beyond(origin, covered));
+        }
+        let groups = difference
+            .into_iter()
+            .filter(|(_, writes)| !writes.is_empty());
+        groups
+            .map(|(domain, writes)| OlderWrites { domain, writes })
+            .collect()
+    }
+
+    fn beyond(&self, origin: &Origin, covered: &Coverage) -> impl Iterator<Item = Write> {
+        let dots = self.live_dots.get(origin);
+        let dots = dots.filter(|_| !covered.has_ended(origin));
+        let first = covered.get(origin) + 1;
+        let dots = dots.into_iter().flat_map(move |dots| dots.range(first..));
+        dots.map(|(counter, key)| {
+            let version = self.winners[key].clone();
+            debug_assert_eq!(
+                version.dot.counter, *counter,
+                "the index names winners only"
+            );
+            let key = key.clone();
+            Write { key, version }
+        })
+    }
+
+    /// Removes the winners of older domains. Returns how many those were.
+    pub fn drop_older(&mut self) -> usize {
+        let older = std::mem::take(&mut self.older);
+        let keys = older.keys().filter_map(|origin| self.live_dots.get(origin));
+        let keys: Vec<Key> = keys.flat_map(BTreeMap::values).cloned().collect();
+        for key in &keys {
+            if let Some(version) = self.winners.remove(key) {
                 let key = key.clone();
-                difference.push(Write { key, version });
+                self.discount(&Write { key, version });
             }
         }
-        difference
+        keys.len()
     }
 
     /// Removes the tombstones stamped at or below `upto`. Returns how many those were.
@@ -150,6 +206,7 @@ impl Store {
             dots.remove(&counter);
             if dots.is_empty() {
                 self.live_dots.remove(&origin);
+                self.older.remove(&origin);
             }
         }
         if !write.version.content.is_live() {

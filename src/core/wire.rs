@@ -11,6 +11,7 @@ use super::coverage::Coverage;
 use super::ended::Ended;
 use super::given_up::GivenUp;
 use super::id::{Domain, Incarnation, Key, MapId, Origin, ShardId};
+use super::inheritance::{Claim, HandOvers, Inherited, OlderWrites};
 use super::roster::RosterEntry;
 use super::sharding::map::ShardMap;
 use super::stamp::HlcTime;
@@ -109,6 +110,8 @@ pub struct Digest {
     pub aside: bool,
     /// What the sender has given up.
     pub given_up: GivenUp,
+    /// What it has of older maps, and for others.
+    pub hand_overs: HandOvers,
 }
 
 /// Probe of a link and exchange of digests in one.
@@ -233,12 +236,25 @@ pub struct JoinRequest {
     pub from: Origin,
     /// For which domain.
     pub domain: Domain,
+    /// Of what.
+    pub wants: Wants,
     /// What it covers; the same in all pages of a session.
     pub covered: Coverage,
+    /// What it has of older domains; likewise.
+    pub claims: Vec<Claim>,
     /// Numbers the asker's joins.
     pub session: u64,
     /// Which page, from 0. Asking again for one gives the same, until the last one was given.
     pub page: u32,
+}
+
+/// What a [`JoinRequest`] asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wants {
+    /// What the answerer has of the domain, as another keeper of the shard.
+    State,
+    /// What it holds of older maps for the shard of the domain.
+    HandOver,
 }
 
 /// Answer to a [`JoinRequest`].
@@ -280,6 +296,8 @@ pub struct JoinPage {
     pub time: HlcTime,
     /// Winners, tombstones included, whose dots the asker's clock does not cover.
     pub writes: Vec<Write>,
+    /// Winners that were written under older maps, as far as the asker's claims do not cover them.
+    pub older: Vec<OlderWrites>,
     /// In the last page, and only there: what else the answerer knew at the cut.
     pub rest: Option<JoinRest>,
 }
@@ -297,6 +315,8 @@ pub struct JoinRest {
     pub newest_tombstone: HlcTime,
     /// Up to where the answerer has ever had every write.
     pub whole: HlcTime,
+    /// What it has of older maps.
+    pub inherited: Inherited,
 }
 
 /// A collection of tombstones. What is not covered and stamped at or below it can be judged only by who still had them.
@@ -324,6 +344,8 @@ pub enum Asked {
     Kvs(KvsRequest),
     /// How many keys the shard has.
     KeyCount(ShardId),
+    /// To go by this map from now on, if it holds before the one known.
+    Learn(ShardMap),
 }
 
 impl Asked {
@@ -331,7 +353,7 @@ impl Asked {
     pub fn is_repeatable(&self) -> bool {
         match self {
             Self::Kvs(request) => request.method == KvsMethod::Get,
-            Self::KeyCount(_) => true,
+            Self::KeyCount(_) | Self::Learn(_) => true,
         }
     }
 }
@@ -369,6 +391,8 @@ pub enum ForwardAnswer {
     Kvs(KvsAnswer),
     /// Keys of the shard that exist.
     Keys(u64),
+    /// The answerer goes by that map, or by one that holds before it.
+    Learned,
     /// Not now: the answerer is starting, removed or stopping.
     NotServing,
     /// Both mean the same map, by which the answerer does not keep that shard.
@@ -395,7 +419,8 @@ impl JoinPage {
     /// [`WireError::Inconsistent`]; nothing of the join is to be used.
     pub fn check(self) -> Result<Self, WireError> {
         let covered = |write: &Write| write.dot().counter > 0 && self.covered.covers(&write.dot());
-        if self.writes.iter().all(covered) {
+        let mut older = self.older.iter().flat_map(|older| &older.writes);
+        if self.writes.iter().all(covered) && older.all(|write| write.dot().counter > 0) {
             Ok(self)
         } else {
             Err(WireError::Inconsistent(
@@ -427,6 +452,7 @@ mod tests {
             covered: [(origin(1), 2)].into_iter().collect(),
             time: HlcTime::ZERO,
             writes: vec![write(1, 1), write(1, counter)],
+            older: Vec::new(),
             rest: Some(JoinRest::default()),
         };
         assert!(page(2).check().is_ok());

@@ -68,6 +68,8 @@ fn refusal_text(refusal: &Refusal) -> &'static str {
         Refusal::Starting => "Replica is starting",
         Refusal::Removed => "Replica was removed from the view",
         Refusal::Stopping => "Replica is shutting down",
+        Refusal::Moved => "Cannot forward request",
+        Refusal::HandingOver => "Key is being handed over; try again later",
         Refusal::ClockSkew { .. } => {
             "Clock skew: the metadata's stamp is too far ahead of this replica's clock"
         }

@@ -20,6 +20,7 @@ use super::kvs;
 use crate::core::id::{Address, ShardId};
 use crate::core::sharding::routing::Topology;
 use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsRequest, Status};
+use crate::messages::causality::Refusal;
 use crate::transport::{Call, CallError, PeerTransport};
 
 /// How often the map may turn out to be another one while one request is on its way.
@@ -67,11 +68,23 @@ impl Forwarder {
     }
 
     pub(super) async fn route_kvs(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
-        let topology = self.gateway.topology();
-        let shard = topology.map.shard_of(&request.key);
-        if topology.is_own(shard) {
-            return kvs::serve(&request, &self.gateway).await;
+        for _ in 0..MAPS_MAX {
+            let topology = self.gateway.topology();
+            if !topology.is_own(topology.map.shard_of(&request.key)) {
+                break;
+            }
+            match kvs::serve(&request, &self.gateway).await {
+                // Keys are being dealt anew.
+                Err(Problem::Refused(Refusal::Moved)) => {
+                    until_map_changes(&self.gateway, &topology).await;
+                }
+                answered => return answered,
+            }
         }
+        self.forward_kvs(request).await
+    }
+
+    async fn forward_kvs(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
         let limits = self.gateway.limits();
         let wait_ms = request.wait_ms.unwrap_or(limits.wait_default_ms);
         let wait_ms = wait_ms.min(limits.wait_max_ms);
@@ -132,8 +145,10 @@ impl Forwarder {
                     }
                     if map.id() > topology.map.id() {
                         self.gateway.learn_map(map);
-                        self.until_map_changes(&topology).await;
+                        until_map_changes(&self.gateway, &topology).await;
                         tried.clear();
+                    } else if self.bring_map(node, &topology).await {
+                        tried.remove(&node);
                     }
                 }
                 Attempt::Answered(ForwardAnswer::NotServing | ForwardAnswer::NotKept)
@@ -191,19 +206,28 @@ impl Forwarder {
         }
     }
 
-    async fn until_map_changes(&self, known: &Topology) {
-        let mut routes = self.gateway.routes();
-        let id = known.map.id();
-        let changed = routes.wait_for(|topology| topology.map.id() > id);
-        let limit = Duration::from_millis(self.gateway.forward_timeout_ms());
-        let _ = tokio::time::timeout(limit, changed).await;
+    /// Tells a node that goes by an older map of the present one. True if it goes by that now.
+    async fn bring_map(&self, node: Address, topology: &Topology) -> bool {
+        let ask = Asked::Learn(topology.map.clone());
+        let answer = self.attempt(node, &ask, topology).await;
+        matches!(answer, Attempt::Answered(ForwardAnswer::Learned))
     }
+}
+
+/// Waits until a later map holds here than the one known, for as long as a forwarded request may take.
+async fn until_map_changes(gateway: &Gateway, known: &Topology) {
+    let mut routes = gateway.routes();
+    let id = known.map.id();
+    let changed = routes.wait_for(|topology| topology.map.id() > id);
+    let limit = Duration::from_millis(gateway.forward_timeout_ms());
+    let _ = tokio::time::timeout(limit, changed).await;
 }
 
 fn shard_of(ask: &Asked, topology: &Topology) -> ShardId {
     match ask {
         Asked::Kvs(request) => topology.map.shard_of(&request.key),
         Asked::KeyCount(shard) => *shard,
+        Asked::Learn(_) => ShardId::NONE,
     }
 }
 
@@ -211,7 +235,7 @@ fn shard_of(ask: &Asked, topology: &Topology) -> ShardId {
 fn wait_of(ask: &Asked) -> u64 {
     match ask {
         Asked::Kvs(request) => request.wait_ms.unwrap_or(0),
-        Asked::KeyCount(_) => 0,
+        Asked::KeyCount(_) | Asked::Learn(_) => 0,
     }
 }
 
@@ -223,6 +247,7 @@ fn outcome_of(answer: &ForwardAnswer) -> &'static str {
     match answer {
         ForwardAnswer::Kvs(answer) if is_refusal(answer) => "refused",
         ForwardAnswer::Kvs(_) | ForwardAnswer::Keys(_) => "answered",
+        ForwardAnswer::Learned => "map_brought",
         ForwardAnswer::NotServing => "not_serving",
         ForwardAnswer::NotKept | ForwardAnswer::OtherMap(_) => "other_map",
     }
@@ -231,6 +256,13 @@ fn outcome_of(answer: &ForwardAnswer) -> &'static str {
 /// Answers what another node has passed on.
 pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer {
     let topology = gateway.topology();
+    if let Asked::Learn(map) = forward.ask {
+        if map.id() > topology.map.id() {
+            gateway.learn_map(map);
+            until_map_changes(gateway, &topology).await;
+        }
+        return ForwardAnswer::Learned;
+    }
     if forward.map != topology.map.id() {
         return ForwardAnswer::OtherMap(topology.map.clone());
     }
@@ -244,6 +276,10 @@ pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer
     match forward.ask {
         Asked::Kvs(request) => {
             let served = kvs::serve(&request, gateway).await;
+            if matches!(served, Err(Problem::Refused(Refusal::Moved))) {
+                until_map_changes(gateway, &topology).await;
+                return ForwardAnswer::OtherMap(gateway.topology().map.clone());
+            }
             let response = served.unwrap_or_else(Problem::into_response);
             ForwardAnswer::Kvs(to_answer(response))
         }
@@ -251,6 +287,7 @@ pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer
             Ok(report) => ForwardAnswer::Keys(report.summary.keys),
             Err(_) => ForwardAnswer::NotServing,
         },
+        Asked::Learn(_) => ForwardAnswer::Learned,
     }
 }
 

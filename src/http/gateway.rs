@@ -16,14 +16,14 @@ use super::answer::Problem;
 use super::budget::Budget;
 use super::forward;
 use crate::config::Limits;
-use crate::core::id::Address;
+use crate::core::id::{Address, MapId};
 use crate::core::metadata::Metadata;
 use crate::core::sharding::map::ShardMap;
 use crate::core::sharding::routing::Topology;
 use crate::core::wire::{self, Batch, Forward, Heartbeat, JoinRequest, Status, WireError};
 use crate::messages::causality::{
-    Answer, ClientReply, ClientRequest, DigestReport, Operation, Outcome, ReadDigest, ReadJoin,
-    ReadStatus, Refusal,
+    Answer, AwaitDeal, ClientReply, ClientRequest, Dealt, DigestReport, Operation, Outcome,
+    ReadDigest, ReadJoin, ReadStatus, Refusal,
 };
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
@@ -47,6 +47,8 @@ pub struct GatewayEdges {
     pub status: Edge<ReadStatus>,
     /// To `Causality`.
     pub digest: Edge<ReadDigest>,
+    /// To `Causality`.
+    pub dealt: Edge<AwaitDeal>,
     /// To `Causality`.
     pub join: Edge<ReadJoin>,
     /// To `Broadcaster`.
@@ -264,6 +266,15 @@ impl Gateway {
         Ok(self
             .ask(&self.edges.digest, |reply| ReadDigest { reply })
             .await?)
+    }
+
+    /// Waits until the nodes that are up have settled under the map that deals keys since `since`, or another one holds.
+    ///
+    /// # Errors
+    /// When too many wait for that, or the actors have stopped.
+    pub(super) async fn dealt(&self, since: MapId) -> Result<Dealt, Problem> {
+        let asked = self.ask(&self.edges.dealt, |reply| AwaitDeal { since, reply });
+        Ok(asked.await?)
     }
 
     /// The replicas believed up; `None` when the actors have stopped or are overloaded.

@@ -8,13 +8,13 @@ use crate::core::clock::Clocks;
 use crate::core::coverage::Coverage;
 use crate::core::ended::{Ended, Lost, Settlement};
 use crate::core::given_up::GivenUp;
-use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
+use crate::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
 use crate::core::wire::{
-    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status,
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Status, Wants,
 };
 use crate::core::write::{Value, Version};
 
@@ -140,6 +140,16 @@ pub struct Seen {
     pub version: Arc<Version>,
 }
 
+impl Operation {
+    /// The key that it is about.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Put { key, .. } | Self::Get { key } | Self::Delete { key } => Some(key),
+            Self::Check => None,
+        }
+    }
+}
+
 /// What became of a [`ClientRequest`].
 #[derive(Debug)]
 pub enum Outcome {
@@ -201,6 +211,10 @@ pub enum Refusal {
     Removed,
     /// On its way out.
     Stopping,
+    /// The key is not of this replica's shard by the map that it goes by; whoever routed the request goes by another one.
+    Moved,
+    /// What was written of the key under the map before is not here yet.
+    HandingOver,
     /// The stamp in a write's metadata is further ahead of the wall clock than allowed.
     ClockSkew {
         /// By how much it is ahead, in milliseconds.
@@ -256,6 +270,8 @@ pub struct JoinEnded {
     pub from: Address,
     /// In which life it was asked for.
     pub asker: Origin,
+    /// Of what.
+    pub wants: Wants,
     /// The whole difference, or in words why there is none.
     pub result: Result<Cut, String>,
 }
@@ -354,6 +370,25 @@ pub struct StoreFilled {
 pub struct TombstonesFilled {
     /// Whether there are as many.
     pub full: bool,
+}
+
+/// http → `Causality`: wait until the cluster has settled under a map: of the nodes that are up, all go by it, and have handed over
+/// to each other what they had.
+#[derive(Debug)]
+pub struct AwaitDeal {
+    /// The map since which keys are dealt so.
+    pub since: MapId,
+    /// Told once it is so. Dropped where too many wait already.
+    pub reply: Reply<Dealt>,
+}
+
+/// Answer to [`AwaitDeal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dealt {
+    /// It is so.
+    Done,
+    /// Another map holds by now.
+    Superseded,
 }
 
 /// node → `Causality`: answer no more clients. After the answer all parked requests are answered

@@ -6,8 +6,11 @@ use super::mailbox::Reply;
 use crate::core::aside::{Present, Settled};
 use crate::core::coverage::Coverage;
 use crate::core::ended::Ended;
+use crate::core::frozen::Share;
 use crate::core::id::{Domain, Key, Origin};
+use crate::core::inheritance::{Claim, Inherited, OlderWrites};
 use crate::core::metadata::Metadata;
+use crate::core::sharding::map::Deal;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{JoinAnswer, JoinRequest, JoinRest};
 use crate::core::write::Write;
@@ -17,6 +20,55 @@ use crate::core::write::Write;
 pub struct ApplyWrites {
     /// In this order.
     pub writes: Vec<Write>,
+}
+
+/// Apply winners that were written under older maps.
+#[derive(Debug)]
+pub struct ApplyOlder {
+    /// By domain.
+    pub older: Vec<OlderWrites>,
+}
+
+/// This node goes on under another map: freeze all winners, and have none but those frozen that it keeps still.
+#[derive(Debug)]
+pub struct Freeze {
+    /// How keys were dealt until now.
+    pub deal: Deal,
+    /// What there is of the domain so far.
+    pub claim: Claim,
+    /// What this node keeps from now on, if anything.
+    pub share: Option<Share>,
+}
+
+/// Take over from what is frozen here what this node keeps, as far as that is not claimed yet.
+#[derive(Debug)]
+pub struct TakeOwn {
+    /// What it keeps.
+    pub share: Share,
+}
+
+/// Answer a keeper's request for a page of what is frozen here for its shard.
+#[derive(Debug)]
+pub struct ReadHandOver {
+    /// The request.
+    pub request: JoinRequest,
+    /// What it keeps, and claims already.
+    pub share: Share,
+    /// As whom this node answers.
+    pub from: Origin,
+    /// Hybrid time here.
+    pub time: HlcTime,
+    /// What is known of older maps.
+    pub inherited: Inherited,
+    /// The keeper's.
+    pub reply: Reply<JoinAnswer>,
+}
+
+/// Let go of all that is frozen.
+#[derive(Debug, Clone, Copy)]
+pub struct DropFrozen {
+    /// Whether it is given up: not every keeper has it.
+    pub given_up: bool,
 }
 
 /// Apply a write that was just made here, and answer its client.

@@ -18,7 +18,7 @@ use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::{Cut, Staged, Staging};
 use crate::core::stamp::{HlcTime, Stamp};
-use crate::core::wire::{self, JoinAnswer, JoinRequest};
+use crate::core::wire::{self, JoinAnswer, JoinRequest, Wants};
 use crate::core::write::{Version, Write};
 use crate::transport::Call;
 
@@ -156,7 +156,9 @@ pub async fn cut_as(network: &Network, node: Address, asker: Origin, session: u6
     let mut request = JoinRequest {
         from: asker,
         domain: Domain::UNSHARDED,
+        wants: Wants::State,
         covered: Coverage::new(),
+        claims: Vec::new(),
         session,
         page: 0,
     };

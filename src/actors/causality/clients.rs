@@ -18,16 +18,60 @@ use crate::messages::mailbox::Mail;
 use crate::messages::store::{ApplyOwn, ProbeDelete, ReadKey};
 use crate::metrics::as_gauge;
 
+/// How long a request waits, if need be, for what is being handed over, in milliseconds; whatever its client is willing to wait.
+const HAND_OVER_PATIENCE_MS: Millis = 1_000;
+
 impl Causality {
-    fn take_request(&mut self, request: ClientRequest) {
+    fn take_request(&mut self, request: ClientRequest, patience_ms: Millis) {
         if let Some(refusal) = self.closed().or_else(|| self.overload()) {
             return self.refuse(request.reply, refusal);
         }
-        match self.state.unmet(&request.metadata) {
+        let key = request.operation.key();
+        if key.is_some_and(|key| self.is_elsewhere(key)) {
+            return self.refuse(request.reply, Refusal::Moved);
+        }
+        if !self.is_ready(key) {
+            return self.hold(request, patience_ms, Refusal::HandingOver);
+        }
+        match self.state.unmet(key, &request.metadata) {
             None => self.perform(request),
+            Some(missing) if self.waits_for_hand_over(&missing) => {
+                self.hold(request, patience_ms, Refusal::Unmet { missing });
+            }
             Some(missing) => {
                 self.state.wish_given_up(&missing);
                 self.park_or_refuse(request, missing);
+            }
+        }
+    }
+
+    fn is_ready(&self, key: Option<&Key>) -> bool {
+        key.is_none_or(|key| self.state.inherited().is_ready(key))
+    }
+
+    /// Whether it is hand-overs that may bring all this.
+    fn waits_for_hand_over(&self, missing: &Clocks) -> bool {
+        let (map, inherited) = (self.state.domain().map, self.state.inherited());
+        !inherited.is_complete() && missing.iter().all(|(domain, _)| domain.map < map)
+    }
+
+    /// Parks a request until something was handed over; refuses it when it has waited for long enough.
+    fn hold(&mut self, request: ClientRequest, patience_ms: Millis, refusal: Refusal) {
+        let rules = &self.parts.rules;
+        let wait = request.wait_ms.unwrap_or(rules.wait_default_ms);
+        let wait = wait.min(rules.wait_max_ms).max(patience_ms);
+        let deadline = self.parts.uptime.now() + wait;
+        if wait == 0 {
+            return self.refuse(request.reply, refusal);
+        }
+        match self.parking.park_apart((request, deadline), deadline) {
+            Ok(()) => {
+                self.parts.metrics.requests_parked.inc();
+                self.gauge_parked();
+            }
+            Err((request, _)) => {
+                self.parts.metrics.parked_overflows.inc();
+                self.refuse(request.reply, refusal);
             }
         }
     }
@@ -131,6 +175,8 @@ impl Causality {
             Refusal::Starting => "starting",
             Refusal::Removed => "removed",
             Refusal::Stopping => "stopping",
+            Refusal::Moved => "moved",
+            Refusal::HandingOver => "handing_over",
             Refusal::ClockSkew { .. } => "clock_skew",
             Refusal::StoreFull => "store_full",
             Refusal::Overloaded => "overloaded",
@@ -156,7 +202,11 @@ impl Causality {
     /// Lets go what has waited for all members to agree on what is lost, as far as they have.
     pub(super) fn release_decided(&mut self) {
         let state = &self.state;
-        let is_met = |(request, _): &(ClientRequest, _)| state.unmet(&request.metadata).is_none();
+        let is_met = |(request, _): &(ClientRequest, _)| {
+            let key = request.operation.key();
+            let ready = key.is_none_or(|key| state.inherited().is_ready(key));
+            ready && state.unmet(key, &request.metadata).is_none()
+        };
         let released = self.parking.release_apart(is_met);
         if !released.is_empty() {
             self.take_again(released);
@@ -170,7 +220,7 @@ impl Causality {
             // A client that has gone is not written for behind its back.
             if !request.reply.is_closed() {
                 request.wait_ms = Some(deadline.saturating_sub(now));
-                self.take_request(request);
+                self.take_request(request, 0);
             }
         }
     }
@@ -180,7 +230,7 @@ impl Causality {
         let now = self.parts.uptime.now();
         for (mut request, _) in self.parking.expire(now) {
             request.wait_ms = Some(0);
-            self.take_request(request);
+            self.take_request(request, 0);
         }
         self.gauge_parked();
         let Some(due) = self.parking.next_deadline() else {
@@ -208,6 +258,14 @@ impl Causality {
         self.gauge_parked();
     }
 
+    /// Keys are dealt anew: whoever routed these finds who has them now.
+    pub(super) fn move_parked(&mut self) {
+        for (request, _) in self.parking.drain() {
+            self.refuse(request.reply, Refusal::Moved);
+        }
+        self.gauge_parked();
+    }
+
     fn gauge_parked(&self) {
         let parked = as_gauge(self.parking.len());
         self.parts.metrics.parked_requests.set(parked);
@@ -218,7 +276,7 @@ impl Handler<Mail<ClientRequest>> for Causality {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<ClientRequest>, ctx: &mut Context<Self>) {
-        self.take_request(mail.open());
+        self.take_request(mail.open(), HAND_OVER_PATIENCE_MS);
         self.release_parked();
         self.mind_deadlines(ctx);
     }
@@ -233,13 +291,16 @@ impl Handler<Mail<DeleteConfirmed>> for Causality {
             metadata,
             reply,
         } = mail.open();
-        // This replica may have been born again since the metadata was found to be met.
+        // This replica may have been born again since the metadata was found to be met, or keys dealt anew.
+        let moved = || self.is_elsewhere(&key).then_some(Refusal::Moved);
+        let unready = || (!self.is_ready(Some(&key))).then_some(Refusal::HandingOver);
         let unmet = || {
             self.state
-                .unmet(&metadata)
+                .unmet(Some(&key), &metadata)
                 .map(|missing| Refusal::Unmet { missing })
         };
-        match self.closed().or_else(unmet) {
+        let refusal = self.closed().or_else(moved).or_else(unready);
+        match refusal.or_else(unmet) {
             Some(refusal) => self.refuse(reply, refusal),
             None => self.write(key, Content::Tombstone, metadata, reply),
         }

@@ -43,6 +43,11 @@ impl Causality {
     /// again when that is known. No dot is ever reused, since the new origin is new.
     pub(super) fn be_reborn(&mut self, why: &str) {
         let random = self.parts.rng.next_u64();
+        let own = self.state.origin();
+        if self.state.lives().is_forgotten(&own) {
+            // The others go on as if it had handed nothing over.
+            self.drop_frozen(true);
+        }
         let origin = self.state.be_reborn(self.parts.wall.now_ms(), random);
         log::warn!("{why}; going on as {origin}, after a join from the others");
         self.parts.metrics.incarnations_renewed.inc();
@@ -56,12 +61,17 @@ impl Causality {
     /// The state is a fresh one: what the store has is set aside, and a live peer is waited for as at the start.
     pub(super) fn begin_with_nothing(&mut self) {
         self.parts.edges.set_aside.tell(SetAside);
+        self.begin_domain();
+        self.serving.start_again(self.parts.uptime.now());
+        self.refuse_parked();
+    }
+
+    /// Nothing of what was under way concerns the present state.
+    pub(super) fn begin_domain(&mut self) {
         self.settling = false;
         self.collected = HlcTime::ZERO;
         self.crowded_since = None;
         self.repair.ended();
-        self.serving.start_again(self.parts.uptime.now());
-        self.refuse_parked();
         self.gauge_buffer();
     }
 
@@ -160,6 +170,9 @@ impl Causality {
             settled,
             given_up,
         } = reissue;
+        if by.incarnation < self.entered {
+            return self.give_up_aside(&settled);
+        }
         if by != self.state.origin() {
             // An earlier life had asked; what it would have written again may be known by now.
             return self.keep_aside(settled);
@@ -174,6 +187,13 @@ impl Causality {
             Ok(issued) => self.written_again(issued, &lost),
             Err(settled) => self.keep_aside(settled),
         }
+    }
+
+    /// Keys have been dealt anew since: by what is known in the new domain nobody can tell what the others lack of these.
+    fn give_up_aside(&self, settled: &Settled) {
+        let count = settled.reissue.len() + settled.lost.len();
+        log::warn!("{count} writes of an earlier life that were to be written again are given up");
+        self.parts.metrics.writes_lost.inc_by(count as u64);
     }
 
     fn keep_aside(&self, settled: Settled) {

@@ -3,11 +3,11 @@
 use actix::{Context, Handler};
 
 use super::Causality;
-use crate::core::causality::{Untaken, Unusable};
+use crate::core::causality::{Joined, Untaken, Unusable};
 use crate::core::id::{Address, Domain};
 use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
-    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status,
+    Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status, Wants,
 };
 use crate::core::write::Write;
 use crate::messages::causality::{Deliver, DigestReceived, ExchangeDigest, JoinEnded, ReadJoin};
@@ -92,6 +92,7 @@ impl Causality {
     /// False if the digest is not to be heeded.
     fn consider(&mut self, digest: &Digest, may_join: bool) -> bool {
         let heeded = self.state.heed(digest);
+        self.mind_hand_over(digest, may_join);
         self.gauge_buffer();
         self.mind_own_life();
         if !heeded {
@@ -110,7 +111,8 @@ impl Causality {
             Mending::No => false,
         };
         if due {
-            self.fetch_join(digest.from.address);
+            self.join_began = self.parts.uptime.now();
+            self.fetch(digest.from.address, Wants::State);
         }
         true
     }
@@ -131,17 +133,19 @@ impl Causality {
         }
     }
 
-    fn fetch_join(&mut self, from: Address) {
+    /// Asks a peer; answered by a `JoinEnded`.
+    pub(super) fn fetch(&mut self, from: Address, wants: Wants) {
         let request = JoinRequest {
             from: self.state.origin(),
             domain: self.state.domain(),
+            wants,
             covered: self.state.covered().clone(),
+            claims: self.state.inherited().claims(),
             session: self.next_session,
             page: 0,
         };
         self.next_session += 1;
-        self.join_began = self.parts.uptime.now();
-        log::debug!("asking {from} for a join");
+        log::debug!("asking {from} for {wants:?}");
         self.parts.edges.fetch.tell(FetchJoin { from, request });
     }
 
@@ -160,11 +164,15 @@ impl Causality {
         let JoinEnded {
             from,
             asker,
+            wants,
             result,
         } = ended;
         if asker != self.state.origin() {
             // An earlier life had asked.
             return;
+        }
+        if wants == Wants::HandOver {
+            return self.hand_over_ended(from, result);
         }
         self.repair.ended();
         let joined = result.and_then(|cut| {
@@ -174,9 +182,9 @@ impl Causality {
         });
         let repairs = &self.parts.metrics.repairs;
         match joined {
-            Ok(writes) => {
+            Ok(joined) => {
                 repairs.with_label_values(&["ok"]).inc();
-                self.install(from, writes);
+                self.install(from, joined);
             }
             Err(reason) => {
                 repairs.with_label_values(&["failed"]).inc();
@@ -202,12 +210,16 @@ impl Causality {
         self.repair.ask_first(from, patience_ms, now);
     }
 
-    fn install(&mut self, from: Address, writes: Vec<Write>) {
-        let (keys, took) = (writes.len(), self.parts.uptime.now() - self.join_began);
+    fn install(&mut self, from: Address, joined: Joined) {
+        let Joined { writes, older } = joined;
+        let inherited: usize = older.iter().map(|older| older.writes.len()).sum();
+        let keys = writes.len() + inherited;
+        let took = self.parts.uptime.now() - self.join_began;
         let relayed = writes.iter().filter(|w| w.dot().origin.address != from);
         let metrics = &self.parts.metrics;
         metrics.relayed_keys.inc_by(relayed.count() as u64);
         metrics.repaired_keys.inc_by(keys as u64);
+        self.apply_older(older);
         self.apply(writes);
         if self.serving.status() == Status::Starting {
             log::info!("caught up from {from}: {keys} keys in {took} ms");
@@ -220,6 +232,7 @@ impl Causality {
 
     pub(super) fn serve(&mut self) {
         self.serving.caught_up();
+        self.take_over_own();
         log::info!("serving as {}", self.state.origin());
         self.mind_ends();
         self.beat();
@@ -275,6 +288,9 @@ impl Handler<Mail<ReadJoin>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadJoin>, _: &mut Context<Self>) {
         let ReadJoin { request, reply } = mail.open();
+        if request.wants == Wants::HandOver {
+            return self.hand_over(request, reply);
+        }
         let room = self.parts.edges.difference.has_room();
         let admission = self.admission(request.domain, room);
         let refusal = self.state.refuses_join(request.from);

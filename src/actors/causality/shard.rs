@@ -1,8 +1,22 @@
-//! This replica's place in the shard map.
+//! This replica's place in the shard map, and what is handed over when that changes (design §7, ADR 13).
+
+use actix::{Context, Handler};
+use rand::Rng;
 
 use super::Causality;
-use crate::core::id::{Address, Domain};
-use crate::messages::view::ViewChanged;
+use crate::core::frozen::Share;
+use crate::core::id::{Address, Domain, Incarnation, Key, ShardId};
+use crate::core::inheritance::{Nodes, OlderWrites};
+use crate::core::join::Cut;
+use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
+use crate::messages::causality::{AwaitDeal, Dealt};
+use crate::messages::mailbox::{Mail, Reply};
+use crate::messages::store::{ApplyOlder, DropFrozen, Freeze, ReadHandOver, TakeOwn};
+use crate::messages::view::{IncarnationRenewed, ViewChanged};
+use crate::metrics::as_gauge;
+
+/// Requests that may wait at once for the cluster to have settled under a map.
+const AWAITING_MAX: usize = 64;
 
 impl Causality {
     /// Takes over from the view in which shard this replica is, and with whom.
@@ -10,9 +24,10 @@ impl Causality {
         let (own, map) = (self.state.origin().address, &changed.map);
         let domain = map.domain_of(own);
         if domain != self.state.domain() {
-            self.enter(domain);
+            self.go_on_in(domain, changed);
         }
-        self.state.set_shards(map.count());
+        self.state.set_deal(map.deal(), map.before());
+        self.state.set_nodes(&nodes_of(changed, own));
         let metrics = &self.parts.metrics;
         metrics.shards.set(i64::from(map.count()));
         let epoch = i64::try_from(map.id().epoch);
@@ -24,13 +39,241 @@ impl Causality {
         let forgotten: Vec<_> = forgotten.filter(|(a, _)| concerns(a)).collect();
         self.repair.keep_members(&members);
         self.state.set_members(&members, &forgotten);
+        self.mind_older_maps();
     }
 
-    /// Goes on in another domain, of which this replica has nothing yet: it starts there as after a restart.
-    fn enter(&mut self, domain: Domain) {
+    /// Goes on in another domain. Who serves goes on serving, with what it keeps of what it had; who does not starts there as after
+    /// a restart.
+    fn go_on_in(&mut self, domain: Domain, changed: &ViewChanged) {
         log::info!("entering {domain}");
-        self.state.enter(domain);
-        self.begin_with_nothing();
+        let own = self.state.origin();
+        let mark = changed.forgotten.iter().find(|(a, _)| *a == own.address);
+        let is_over = mark.is_some_and(|(_, mark)| own.incarnation <= *mark);
+        let is_over = is_over || self.state.is_outlived();
+        let had = self.serving.has_caught_up();
+        let another_deal = self.state.domain().map != domain.map;
+        let (deal, claim) = (self.state.inherited().deal(), self.state.claim());
+        let random = self.parts.rng.next_u64();
+        let map = &changed.map;
+        let deals = (map.deal(), map.before());
+        let wall_ms = self.parts.wall.now_ms();
+        let incarnation = self.state.enter(domain, deals, wall_ms, random).incarnation;
+        self.entered = incarnation;
+        let renewed = &self.parts.edges.renewed;
+        renewed.tell(IncarnationRenewed { incarnation });
+        self.donors.clear();
+        self.taking_over = None;
+        if had && another_deal && !is_over {
+            let share = self.share();
+            let freeze = Freeze {
+                deal,
+                claim: claim.clone(),
+                share: share.clone(),
+            };
+            self.parts.edges.freeze.tell(freeze);
+            self.frozen.push(claim);
+            self.go_on_serving();
+            if share.is_some() {
+                self.state.take_over_own(self.frozen.clone());
+            }
+        } else {
+            if had {
+                // A node that kept no shard has nothing to give up.
+                let share = None;
+                self.parts.edges.freeze.tell(Freeze { deal, claim, share });
+                self.drop_frozen(true);
+            }
+            self.begin_with_nothing();
+        }
         self.beat();
+    }
+
+    fn go_on_serving(&mut self) {
+        self.begin_domain();
+        self.move_parked();
+    }
+
+    /// What this node keeps now; `None` if it keeps no shard.
+    fn share(&self) -> Option<Share> {
+        let domain = self.state.domain();
+        (domain.shard != ShardId::NONE).then(|| Share {
+            domain,
+            shards: self.state.inherited().deal().shards,
+            claims: self.state.inherited().claims(),
+        })
+    }
+
+    /// Once caught up: what this node holds itself of older maps, and others of its shard did not have.
+    pub(super) fn take_over_own(&mut self) {
+        if let Some(share) = self.share() {
+            if !self.frozen.is_empty() {
+                self.parts.edges.take_own.tell(TakeOwn { share });
+            }
+            self.state.take_over_own(self.frozen.clone());
+        }
+    }
+
+    /// Whether another shard has the key.
+    pub(super) fn is_elsewhere(&self, key: &Key) -> bool {
+        let of = self.state.inherited().deal().domain_of(key);
+        of != self.state.domain()
+    }
+
+    /// Takes note of what a node says of its hand-overs, and takes over what it holds for this one.
+    pub(super) fn mind_hand_over(&mut self, digest: &Digest, may_join: bool) {
+        if may_join && self.share().is_some() && self.state.inherited().wants(digest) {
+            self.donors.insert(digest.from.address, digest.from);
+        }
+        self.take_over_next();
+        self.mind_older_maps();
+    }
+
+    /// One donor after the other, so that each brings what those before lacked.
+    fn take_over_next(&mut self) {
+        if self.taking_over.is_some() || self.serving.status() != Status::Serving {
+            return;
+        }
+        while let Some((address, donor)) = self.donors.pop_first() {
+            if !self.state.inherited().has_from(donor) {
+                self.taking_over = Some((address, self.parts.uptime.now()));
+                return self.fetch(address, Wants::HandOver);
+            }
+        }
+    }
+
+    pub(super) fn hand_over_ended(&mut self, from: Address, result: Result<Cut, String>) {
+        let Some((_, began)) = self.taking_over.take() else {
+            return;
+        };
+        let took = self.parts.uptime.now() - began;
+        let taken = result.and_then(|cut| {
+            let joined = self.state.take_over(&cut);
+            joined.map_err(|outlived| outlived.to_string())
+        });
+        let outcome = match taken {
+            Ok(joined) => {
+                let older = joined.older;
+                let keys: usize = older.iter().map(|older| older.writes.len()).sum();
+                let domain = self.state.domain();
+                log::info!("took over {keys} keys for {domain} from {from} in {took} ms");
+                self.parts.metrics.keys_taken_over.inc_by(keys as u64);
+                self.apply_older(older);
+                "ok"
+            }
+            Err(reason) => {
+                log::info!("taking over from {from} failed: {reason}");
+                "failed"
+            }
+        };
+        let hand_overs = &self.parts.metrics.hand_overs;
+        hand_overs.with_label_values(&[outcome]).inc();
+        self.take_over_next();
+        self.mind_older_maps();
+        self.beat();
+    }
+
+    pub(super) fn apply_older(&mut self, older: Vec<OlderWrites>) {
+        if !older.is_empty() {
+            self.parts.edges.apply_older.tell(ApplyOlder { older });
+        }
+        self.release_decided();
+    }
+
+    /// Closes older maps, once nobody needs them; tells who waits for that.
+    pub(super) fn mind_older_maps(&mut self) {
+        if self.state.close_older_maps() {
+            log::info!("all has been handed over that was written under older maps");
+            self.drop_frozen(false);
+            self.beat();
+        }
+        let inherited = self.state.inherited();
+        let waited_for = inherited.waited_for().len();
+        self.parts.metrics.hand_overs_due.set(as_gauge(waited_for));
+        if self.awaiting.is_empty() {
+            return;
+        }
+        let since = self.state.domain().map;
+        let settled = self.state.inherited().is_settled(!self.frozen.is_empty());
+        let waiting = std::mem::take(&mut self.awaiting);
+        for (awaited, reply) in waiting {
+            if awaited < since {
+                let _ = reply.send(Dealt::Superseded);
+            } else if awaited == since && settled {
+                let _ = reply.send(Dealt::Done);
+            } else if !reply.is_closed() {
+                self.awaiting.push((awaited, reply));
+            }
+        }
+    }
+
+    pub(super) fn drop_frozen(&mut self, given_up: bool) {
+        self.frozen.clear();
+        self.parts.edges.drop_frozen.tell(DropFrozen { given_up });
+    }
+
+    /// Gives a keeper what is frozen here for its shard.
+    pub(super) fn hand_over(&self, request: JoinRequest, reply: Reply<JoinAnswer>) {
+        let deal = self.state.inherited().deal();
+        let refusal = if request.domain.map != deal.since {
+            Some(JoinRefusal::OtherDomain)
+        } else if !self.parts.edges.hand_over.has_room() {
+            Some(JoinRefusal::Busy)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(JoinAnswer::Refused(refusal));
+            return;
+        }
+        let share = Share {
+            domain: request.domain,
+            shards: deal.shards,
+            claims: request.claims.clone(),
+        };
+        self.parts.edges.hand_over.tell(ReadHandOver {
+            request,
+            share,
+            from: self.state.origin(),
+            time: self.state.time(),
+            inherited: self.state.inherited().inherited(),
+            reply,
+        });
+    }
+}
+
+fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
+    let life = |address: Address| {
+        let known = changed.incarnations.iter().find(|(a, _)| *a == address);
+        known.map_or(Incarnation::UNKNOWN, |(_, life)| *life)
+    };
+    let mark = |address: Address| {
+        let mark = changed.forgotten.iter().find(|(a, _)| *a == address);
+        mark.map(|(_, mark)| *mark)
+    };
+    let stays = |node: &(Address, Incarnation)| mark(node.0).is_none_or(|mark| node.1 > mark);
+    let configured = changed
+        .members
+        .iter()
+        .map(|member| (*member, life(*member)));
+    let up = changed.view.iter().copied();
+    let up = up.filter(|node| *node != own || !changed.removed);
+    Nodes {
+        configured: configured.filter(stays).collect(),
+        forgotten: changed.forgotten.clone(),
+        keepers: changed.map.nodes().collect(),
+        up: up.collect(),
+    }
+}
+
+impl Handler<Mail<AwaitDeal>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<AwaitDeal>, _: &mut Context<Self>) {
+        let AwaitDeal { since, reply } = mail.open();
+        self.awaiting.retain(|(_, reply)| !reply.is_closed());
+        if self.awaiting.len() < AWAITING_MAX {
+            self.awaiting.push((since, reply));
+        }
+        self.mind_older_maps();
     }
 }

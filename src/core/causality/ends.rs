@@ -8,7 +8,8 @@ use crate::core::agreement::Holder;
 use crate::core::aside::Present;
 use crate::core::clock::{Clock, Clocks};
 use crate::core::coverage::Coverage;
-use crate::core::ended::{Ended, EndedLimits, Settlement};
+use crate::core::ended::Settlement;
+use crate::core::ended::{Ended, EndedLimits};
 use crate::core::id::{Address, Incarnation};
 use crate::core::roster::Lives;
 use crate::core::stamp::HlcTime;
@@ -48,6 +49,7 @@ impl CausalState {
 
     /// Takes note of a peer's digest. False if it is not to be heeded: it is of another domain, or of an ended life of the peer.
     pub fn heed(&mut self, digest: &Digest) -> bool {
+        self.note_hand_overs(digest);
         self.learn_life(digest.from);
         for entry in digest.roster.iter().filter(|entry| !entry.forgotten) {
             if entry.life > Incarnation::UNKNOWN {
@@ -179,24 +181,20 @@ impl CausalState {
     }
 
     /// To be called after floors were raised.
-    fn resettle(&mut self) {
+    pub(super) fn resettle(&mut self) {
         let Self {
             covered,
             promises,
             lowest_times,
             ..
         } = self;
-        if self.settlement.has_floors_of(covered) {
+        let closed = self.inherited.closed();
+        if self.settlement.has_floors_of(covered) && self.settlement.closed() == closed {
             return;
         }
         promises.prune(covered);
         lowest_times.retain(|origin, _| !covered.has_ended(origin));
-        self.settlement = Arc::new(Settlement::new(
-            self.origin,
-            self.domain,
-            covered,
-            &self.ended,
-        ));
+        self.settle_anew();
     }
 
     /// Merges what the answerer of a join covers, and what it knows of ends.
@@ -237,6 +235,7 @@ impl CausalState {
             collected: self.collected.clone(),
             newest_tombstone: self.newest_tombstone,
             whole: self.whole,
+            inherited: self.inherited.inherited(),
         }
     }
 
@@ -249,7 +248,7 @@ impl CausalState {
             ms: wall_ms,
             count: u32::MAX,
         };
-        let reached = self.reached();
+        let reached = self.reached().min(self.inherited.frontier());
         if !self.lives.is_alone() {
             // Who has just started knows of nobody, and may have nothing of what others have.
             self.whole = self.whole.max(reached);
@@ -311,29 +310,23 @@ impl CausalState {
         let before = self.ended.len();
         self.ended.expire(self.time.ms, rules.ended);
         if self.ended.len() < before {
-            self.settlement = Arc::new(Settlement::new(
-                self.origin,
-                self.domain,
-                &self.covered,
-                &self.ended,
-            ));
+            self.settle_anew();
         }
     }
 
     /// Begins a new life, later than any known of this node, with nothing: counters begin at 1 under a new origin. Only hybrid
     /// time, and what is known of other nodes' lives, goes on. The winners are to be set aside, and what was covered is kept with them.
     pub fn be_reborn(&mut self, wall_ms: u64, random: u64) -> Origin {
-        let own = self.origin.address;
-        let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
-        let known = known.max(self.covered.floor(&own)).max(self.outlived);
-        self.origin.incarnation = known.succeeding(wall_ms, random);
+        self.origin = self.next_life(wall_ms, random);
         self.lives.learn(self.origin);
+        let mut inherited = self.inherited.clone();
+        inherited.begin_anew();
         let mut had = self.aside.take().unwrap_or_default();
         had.merge(self.covered.clock());
         had.merge(&self.ended.counters().collect());
         let born = Self {
             time: self.time,
-            shards: self.shards,
+            inherited,
             lives: self.lives.clone(),
             given_up: self.given_up.clone(),
             aside: Some(had),
@@ -341,6 +334,17 @@ impl CausalState {
         };
         *self = born;
         self.origin
+    }
+
+    /// A life of this node later than any known.
+    pub(super) fn next_life(&self, wall_ms: u64, random: u64) -> Origin {
+        let own = self.origin.address;
+        let known = self.lives.latest(&own).max(self.lives.forgotten(&own));
+        let known = known.max(self.covered.floor(&own)).max(self.outlived);
+        Origin {
+            incarnation: known.succeeding(wall_ms, random),
+            ..self.origin
+        }
     }
 
     /// What is known now, for those who look at what was set aside.

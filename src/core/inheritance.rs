@@ -1,0 +1,536 @@
+//! What a replica has of the maps before its own (design §7, ADR 13).
+//!
+//! When keys are dealt anew, every node goes on in a domain of its new shard, with nothing, and *hands over* what it had: its older domain
+//! is frozen, and each new keeper takes out of it what belongs to its shard. What is here of an older domain is said by a *claim*: its
+//! coverage as the donor had it, for the keys of this shard. Claims are never merged into the clock of the new domain, which is about other
+//! writes.
+//!
+//! A node has handed over in a life if everything that it had of older maps in that life is here. Once all have, this replica is *complete*:
+//! what a client names of older maps is here, or was lost with those who had it. Once all keepers are complete, the older maps are
+//! *closed*: nobody needs to name them any more, and donors let go of what they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use super::coverage::Coverage;
+use super::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
+use super::sharding::map::Deal;
+use super::stamp::HlcTime;
+use super::wire::Digest;
+use super::write::Write;
+
+/// What is here of an older domain, for the keys that the claim is made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The domain.
+    pub domain: Domain,
+    /// What a donor covered of it, or several.
+    pub covered: Coverage,
+    /// Whether a donor had everything of still older maps: then nothing of those is to be had from another donor of this domain.
+    pub whole: bool,
+}
+
+/// Winners that were written under an older map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderWrites {
+    /// The domain of their dots.
+    pub domain: Domain,
+    /// They.
+    pub writes: Vec<Write>,
+}
+
+/// All that was written under maps before this one, in lives up to these, is with all its keepers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The map.
+    pub map: MapId,
+    /// Sorted by address.
+    pub lives: Vec<(Address, Incarnation)>,
+}
+
+impl Closed {
+    /// Whether all that this life has written under earlier maps is meant.
+    pub fn accounts_for(&self, origin: &Origin) -> bool {
+        let found = self
+            .lives
+            .binary_search_by_key(&origin.address, |(a, _)| *a);
+        found.is_ok_and(|at| origin.incarnation <= self.lives[at].1)
+    }
+
+    /// Whether a group of metadata says nothing that every keeper does not have.
+    pub fn satisfies(&self, domain: &Domain, group: &Clock) -> bool {
+        domain.map < self.map && group.iter().all(|(origin, _)| self.accounts_for(&origin))
+    }
+}
+
+/// What goes with a join or a hand-over.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Inherited {
+    /// How keys were dealt under older maps.
+    pub deals: Vec<Deal>,
+    /// What is here of them.
+    pub claims: Vec<Claim>,
+    /// Who has handed over, in which life.
+    pub handed: Vec<(Address, Incarnation)>,
+    /// What is closed.
+    pub closed: Option<Closed>,
+}
+
+/// How far a node is, as its digests say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HandOvers {
+    /// Whether it holds something of older maps for others to take.
+    pub holds: bool,
+    /// Whether all that it knows of have handed over to it.
+    pub complete: bool,
+    /// Who has, in which life, sorted by address.
+    pub handed: Vec<(Address, Incarnation)>,
+}
+
+/// What was last heard of a node.
+#[derive(Debug, Clone)]
+struct Progress {
+    life: Incarnation,
+    map: MapId,
+    promise: HlcTime,
+    said: HandOvers,
+}
+
+/// What one replica has of older maps; see the module.
+#[derive(Debug, Clone)]
+pub struct Inheritance {
+    own: Address,
+    deal: Deal,
+    before: Option<Deal>,
+    /// Shards of older maps.
+    deals: BTreeMap<MapId, u32>,
+    claims: BTreeMap<Domain, Claim>,
+    handed: BTreeMap<Address, Incarnation>,
+    closed: Option<Arc<Closed>>,
+    heard: BTreeMap<Address, Progress>,
+    /// All configured nodes of the cluster that are not forgotten, with the latest life known.
+    nodes: BTreeMap<Address, Incarnation>,
+    /// Up to which life nodes are forgotten.
+    forgotten: BTreeMap<Address, Incarnation>,
+    /// Those that keep a shard.
+    keepers: BTreeSet<Address>,
+    up: BTreeSet<Address>,
+}
+
+/// The nodes of the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nodes {
+    /// All configured nodes that are not forgotten in their latest life, this one included, with that life.
+    pub configured: Vec<(Address, Incarnation)>,
+    /// Up to which life nodes are forgotten.
+    pub forgotten: Vec<(Address, Incarnation)>,
+    /// Those that keep a shard.
+    pub keepers: Vec<Address>,
+    /// Those believed up.
+    pub up: Vec<Address>,
+}
+
+impl Inheritance {
+    /// Nothing was before.
+    pub fn new(own: Address, deal: Deal, before: Option<Deal>) -> Self {
+        let mut inheritance = Self {
+            own,
+            deal,
+            before: None,
+            deals: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            handed: BTreeMap::new(),
+            closed: None,
+            heard: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
+            keepers: BTreeSet::new(),
+            up: BTreeSet::new(),
+        };
+        inheritance.deal_anew(deal, before);
+        inheritance
+    }
+
+    /// Goes on under this map, with nothing of those before.
+    pub fn deal_anew(&mut self, deal: Deal, before: Option<Deal>) {
+        let known = [self.deal].into_iter().chain(before);
+        let older = known.filter(|known| known.since < deal.since);
+        self.deals
+            .extend(older.map(|known| (known.since, known.shards)));
+        (self.deal, self.before) = (deal, before);
+        self.begin_anew();
+    }
+
+    /// The replica has nothing any more, as after a restart.
+    pub fn begin_anew(&mut self) {
+        self.claims.clear();
+        self.handed.clear();
+        self.closed = None;
+    }
+
+    /// How keys are dealt by the present map, and were by the one before; nothing is given up for that.
+    pub fn set_deal(&mut self, deal: Deal, before: Option<Deal>) {
+        debug_assert_eq!(deal.since, self.deal.since, "the same map");
+        let older = before.iter().map(|known| (known.since, known.shards));
+        self.deals.extend(older);
+        (self.deal, self.before) = (deal, before);
+    }
+
+    /// How keys are dealt now.
+    pub fn deal(&self) -> Deal {
+        self.deal
+    }
+
+    /// Takes over who there is.
+    pub fn set_nodes(&mut self, nodes: &Nodes) {
+        self.nodes = nodes.configured.iter().copied().collect();
+        self.forgotten = nodes.forgotten.iter().copied().collect();
+        self.keepers = nodes.keepers.iter().copied().collect();
+        self.up = nodes.up.iter().copied().collect();
+        let Self { heard, nodes, .. } = self;
+        heard.retain(|node, _| nodes.contains_key(node));
+    }
+
+    /// Takes note of what any node says, of whichever shard.
+    pub fn note(&mut self, digest: &Digest) {
+        let Origin {
+            address,
+            incarnation,
+        } = digest.from;
+        let known = self.heard.get(&address);
+        if known.is_some_and(|known| known.life > incarnation) {
+            return;
+        }
+        let said = digest.hand_overs.clone();
+        if digest.domain.map == self.deal.since && !said.holds {
+            self.has_handed_over(digest.from);
+        }
+        let progress = Progress {
+            life: incarnation,
+            map: digest.domain.map,
+            promise: digest.promise,
+            said,
+        };
+        self.heard.insert(address, progress);
+    }
+
+    /// Whether the sender of a digest has something for this replica.
+    pub fn wants(&self, digest: &Digest) -> bool {
+        let now = digest.domain.map == self.deal.since;
+        now && digest.hand_overs.holds && !self.has_from(digest.from) && self.is_valid(digest.from)
+    }
+
+    /// Whether this donor has handed over.
+    pub fn has_from(&self, donor: Origin) -> bool {
+        let handed = self.handed.get(&donor.address);
+        handed.is_some_and(|life| *life >= donor.incarnation)
+    }
+
+    /// Whether a donor's word counts: it is not forgotten, and no later life of it is known.
+    pub fn is_valid(&self, donor: Origin) -> bool {
+        let latest = self.nodes.get(&donor.address);
+        let forgotten = self.forgotten.get(&donor.address);
+        latest.is_none_or(|latest| donor.incarnation >= *latest)
+            && forgotten.is_none_or(|mark| donor.incarnation > *mark)
+    }
+
+    /// Everything that this node had of older maps, in this life, is here, or it had nothing.
+    pub fn has_handed_over(&mut self, donor: Origin) {
+        let life = self.handed.entry(donor.address).or_default();
+        *life = (*life).max(donor.incarnation);
+    }
+
+    /// Takes over what a donor, or another keeper of the shard, had of older maps.
+    pub fn merge(&mut self, inherited: &Inherited) {
+        for deal in &inherited.deals {
+            if deal.since < self.deal.since {
+                self.deals.insert(deal.since, deal.shards);
+            }
+        }
+        for claim in &inherited.claims {
+            self.claim(claim);
+        }
+        for (address, incarnation) in &inherited.handed {
+            self.has_handed_over(Origin {
+                address: *address,
+                incarnation: *incarnation,
+            });
+        }
+        if let Some(closed) = &inherited.closed {
+            self.close(closed);
+        }
+    }
+
+    /// Takes over what a donor had of an older domain; the store has it.
+    pub fn claim(&mut self, claim: &Claim) {
+        if claim.domain.map >= self.deal.since {
+            return;
+        }
+        match self.claims.get_mut(&claim.domain) {
+            Some(known) => {
+                known.covered.merge(&claim.covered);
+                known.whole |= claim.whole;
+            }
+            None => drop(self.claims.insert(claim.domain, claim.clone())),
+        }
+    }
+
+    fn close(&mut self, closed: &Closed) {
+        let known = self.closed.as_ref();
+        if closed.map <= self.deal.since && known.is_none_or(|known| known.map < closed.map) {
+            self.closed = Some(Arc::new(closed.clone()));
+        }
+    }
+
+    /// What is covered here of an older domain.
+    pub fn covered(&self, domain: &Domain) -> Option<&Coverage> {
+        self.claims.get(domain).map(|claim| &claim.covered)
+    }
+
+    /// Whether a write of an older domain is covered here.
+    pub fn covers(&self, domain: &Domain, dot: &Dot) -> bool {
+        self.covered(domain)
+            .is_some_and(|covered| covered.covers(dot))
+    }
+
+    /// All claims, sorted by domain.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.claims.values().cloned().collect()
+    }
+
+    /// Everything, for another keeper of the shard.
+    pub fn inherited(&self) -> Inherited {
+        let deals = self.deals.iter();
+        Inherited {
+            deals: deals
+                .map(|(since, shards)| Deal {
+                    since: *since,
+                    shards: *shards,
+                })
+                .collect(),
+            claims: self.claims(),
+            handed: self.handed.iter().map(|(a, life)| (*a, *life)).collect(),
+            closed: self.closed.as_deref().cloned(),
+        }
+    }
+
+    /// Whether there can be anything of older maps at all that this replica waits for.
+    fn follows(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Whether all nodes have handed over: the configured ones, in the latest life known of each. Under a first map, which nobody was asked
+    /// to give anything up for, only those count that say that they hold something.
+    pub fn is_complete(&self) -> bool {
+        if self.follows() {
+            self.nodes.iter().all(|(address, life)| {
+                let handed = self.handed.get(address);
+                *life > Incarnation::UNKNOWN && handed.is_some_and(|handed| handed >= life)
+            })
+        } else {
+            self.waited_for().is_empty()
+        }
+    }
+
+    /// Whether nothing of older maps can be missing here.
+    pub fn is_whole(&self) -> bool {
+        self.closed().is_some() || (!self.follows() && self.claims.is_empty())
+    }
+
+    /// Who has not handed over yet, sorted.
+    pub fn waited_for(&self) -> Vec<Address> {
+        let waited_for = |(address, life): (&Address, &Incarnation)| {
+            let handed = self.handed.get(address).copied().unwrap_or_default();
+            let holds = self
+                .heard
+                .get(address)
+                .is_some_and(|heard| heard.said.holds);
+            let due = self.follows() || holds;
+            (due && (handed < *life || *life == Incarnation::UNKNOWN)).then_some(*address)
+        };
+        self.nodes.iter().filter_map(waited_for).collect()
+    }
+
+    /// Whether the key can be read and written here: what its last keepers under the map before had is here, as one of them had it.
+    pub fn is_ready(&self, key: &Key) -> bool {
+        let before = self.before.map(|deal| deal.domain_of(key));
+        before.is_none_or(|domain| self.claims.contains_key(&domain)) || self.is_complete()
+    }
+
+    /// What of a group of an older map is not here, as far as it concerns this key.
+    pub fn lacking(&self, key: Option<&Key>, domain: &Domain, need: &Clock) -> Clock {
+        if domain.map > self.deal.since {
+            return need.clone();
+        }
+        let concerns = |key| {
+            self.older_domain(key, domain.map)
+                .is_none_or(|of| of == *domain)
+        };
+        if !key.is_none_or(concerns) {
+            return Clock::new();
+        }
+        let covered = self.covered(domain);
+        let mut lacking = covered.map_or_else(|| need.clone(), |covered| covered.lacking(need));
+        let complete = self.is_complete();
+        lacking.retain(|origin| {
+            !(complete && self.is_accounted_for(origin) || self.was_closed(key, domain, origin))
+        });
+        lacking
+    }
+
+    /// The domain in which the key's writes were numbered under an older map, if that is known.
+    fn older_domain(&self, key: &Key, map: MapId) -> Option<Domain> {
+        let shards = *self.deals.get(&map)?;
+        Some(Deal { since: map, shards }.domain_of(key))
+    }
+
+    /// Whether there is such a shard, or was one under an older map as far as that is known.
+    pub fn exists(&self, domain: &Domain) -> bool {
+        if domain.map == self.deal.since {
+            domain.shard.0 < self.deal.shards
+        } else {
+            let shards = self.deals.get(&domain.map);
+            domain.map < self.deal.since && shards.is_none_or(|shards| domain.shard.0 < *shards)
+        }
+    }
+
+    /// Whether all that this life has written under older maps is here or nowhere, once all have handed over.
+    fn is_accounted_for(&self, origin: &Origin) -> bool {
+        let forgotten = self.forgotten.get(&origin.address);
+        self.has_from(*origin) || forgotten.is_some_and(|mark| origin.incarnation <= *mark)
+    }
+
+    /// Whether all keepers of a map after this domain's had it, and what they had of the key is here.
+    fn was_closed(&self, key: Option<&Key>, domain: &Domain, origin: &Origin) -> bool {
+        let Some(closed) = &self.closed else {
+            return false;
+        };
+        let here = closed.map == self.deal.since || {
+            let of = key.and_then(|key| self.older_domain(key, closed.map));
+            of.is_some_and(|domain| self.claims.contains_key(&domain))
+        };
+        here && domain.map < closed.map && closed.accounts_for(origin)
+    }
+
+    /// What is closed under the present map, if it is.
+    pub fn closed(&self) -> Option<&Arc<Closed>> {
+        self.closed
+            .as_ref()
+            .filter(|closed| closed.map == self.deal.since)
+    }
+
+    /// What this replica says of itself; `holds` whether it holds something for others.
+    pub fn hand_overs(&self, holds: bool) -> HandOvers {
+        let handed = self.handed.iter().filter(|_| self.follows());
+        HandOvers {
+            holds,
+            complete: self.is_complete(),
+            handed: handed.map(|(address, life)| (*address, *life)).collect(),
+        }
+    }
+
+    /// Closes the older maps, if all keepers are up, and say in their present lives that all have handed over to them. True if that is news.
+    pub fn close_if_complete(&mut self) -> bool {
+        let is_keeper = self.keepers.contains(&self.own);
+        let complete = !is_keeper || self.is_complete();
+        if !self.follows() || self.closed().is_some() || !complete {
+            return false;
+        }
+        let mut lives = if is_keeper {
+            self.handed.clone()
+        } else {
+            BTreeMap::new()
+        };
+        for keeper in self.keepers.iter().filter(|keeper| **keeper != self.own) {
+            let Some(theirs) = self.complete_keeper(keeper) else {
+                return false;
+            };
+            if !is_keeper && lives.is_empty() {
+                lives = theirs.iter().copied().collect();
+            }
+            for (address, life) in &mut lives {
+                let handed = theirs.binary_search_by_key(address, |(a, _)| *a);
+                *life = handed
+                    .map_or(Incarnation::UNKNOWN, |at| theirs[at].1)
+                    .min(*life);
+            }
+        }
+        for (address, mark) in &self.forgotten {
+            let life = lives.entry(*address).or_default();
+            *life = (*life).max(*mark);
+        }
+        let enough = |(address, life): (&Address, &Incarnation)| {
+            lives.get(address).is_some_and(|handed| handed >= life)
+        };
+        if !self.nodes.iter().all(enough) {
+            return false;
+        }
+        let map = self.deal.since;
+        let lives = lives.into_iter().collect();
+        self.closed = Some(Arc::new(Closed { map, lives }));
+        true
+    }
+
+    /// Who has handed over to this keeper, if all have, it says so in its present life, and it is up.
+    fn complete_keeper(&self, keeper: &Address) -> Option<&Vec<(Address, Incarnation)>> {
+        let heard = self.heard.get(keeper)?;
+        let present = self.nodes.get(keeper) == Some(&heard.life) && self.up.contains(keeper);
+        let complete = heard.map == self.deal.since && heard.said.complete;
+        (present && complete).then_some(&heard.said.handed)
+    }
+
+    /// No node writes under an older map any more below this stamp, but for lives that begin with a clock set back: tombstones up to it
+    /// may go. The promises of those who keep the same shard are seen to elsewhere.
+    pub fn frontier(&self) -> HlcTime {
+        if !self.is_complete() {
+            return HlcTime::ZERO;
+        }
+        let others = self.nodes.iter().filter(|_| self.follows());
+        let others = others.filter(|(address, _)| **address != self.own);
+        let promise = |(address, life): (&Address, &Incarnation)| {
+            let heard = self.heard.get(address).filter(|heard| heard.life == *life);
+            heard.map_or(HlcTime::ZERO, |heard| heard.promise)
+        };
+        let latest = HlcTime {
+            ms: u64::MAX,
+            count: u32::MAX,
+        };
+        others.map(promise).min().unwrap_or(latest)
+    }
+
+    /// Whether, of the nodes that are up, all go by the present map, all keepers have what the others had, and nobody holds anything but for
+    /// nodes that are not up.
+    pub fn is_settled(&self, own_holds: bool) -> bool {
+        let all_up = self.nodes.keys().all(|node| self.up.contains(node));
+        let held = |holds: bool| holds && all_up;
+        let settled = |node: &Address| {
+            if *node == self.own {
+                let has = !self.keepers.contains(node) || self.has_all_of(&self.handed_list());
+                return !held(own_holds) && has;
+            }
+            self.heard.get(node).is_some_and(|heard| {
+                heard.map == self.deal.since
+                    && !held(heard.said.holds)
+                    && (!self.keepers.contains(node) || self.has_all_of(&heard.said.handed))
+            })
+        };
+        self.up.iter().all(settled)
+    }
+
+    fn handed_list(&self) -> Vec<(Address, Incarnation)> {
+        self.handed.iter().map(|(a, life)| (*a, *life)).collect()
+    }
+
+    /// Whether the nodes that are up are all among these.
+    fn has_all_of(&self, handed: &[(Address, Incarnation)]) -> bool {
+        !self.follows()
+            || self.up.iter().all(|node| {
+                let life = self.nodes.get(node).copied().unwrap_or_default();
+                let found = handed.binary_search_by_key(node, |(a, _)| *a);
+                found.is_ok_and(|at| handed[at].1 >= life)
+            })
+    }
+}
