@@ -344,8 +344,6 @@ pub enum Asked {
     Kvs(KvsRequest),
     /// How many keys the shard has.
     KeyCount(ShardId),
-    /// To go by this map from now on, if it holds before the one known.
-    Learn(ShardMap),
 }
 
 impl Asked {
@@ -353,7 +351,7 @@ impl Asked {
     pub fn is_repeatable(&self) -> bool {
         match self {
             Self::Kvs(request) => request.method == KvsMethod::Get,
-            Self::KeyCount(_) | Self::Learn(_) => true,
+            Self::KeyCount(_) => true,
         }
     }
 }
@@ -391,8 +389,6 @@ pub enum ForwardAnswer {
     Kvs(KvsAnswer),
     /// Keys of the shard that exist.
     Keys(u64),
-    /// The answerer goes by that map, or by one that holds before it.
-    Learned,
     /// Not now: the answerer is starting, removed or stopping.
     NotServing,
     /// Both mean the same map, by which the answerer does not keep that shard.

@@ -51,6 +51,15 @@ pub(super) enum Problem {
     NoSay,
     #[error("No such shard")]
     NoSuchShard,
+    #[error("Node is in another shard")]
+    InAnotherShard,
+    #[error("shard-count is missing or malformed")]
+    BadShardCount,
+    #[error("Not enough nodes to provide fault tolerance with requested shard count")]
+    TooFewNodes,
+    /// At the same time somebody has asked for another number, and that map holds.
+    #[error("Another reshard has taken the place of this one")]
+    Superseded,
     /// Nobody who keeps the key's shard has answered, or nobody knows whether a write was done.
     #[error("Cannot forward request")]
     CannotForward { unknown: bool },
@@ -95,6 +104,9 @@ impl Problem {
             | Self::BrokenOff { .. }
             | Self::BadAddress
             | Self::BadForget
+            | Self::InAnotherShard
+            | Self::BadShardCount
+            | Self::TooFewNodes
             | Self::BadPeerMessage { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -102,6 +114,7 @@ impl Problem {
             Self::ViewIsFull
             | Self::NoSay
             | Self::Gone
+            | Self::Superseded
             | Self::CannotForward { .. }
             | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::answer::{Problem, json};
 use super::gateway::Gateway;
 use super::kvs;
-use crate::core::id::{Address, ShardId};
+use crate::core::id::{Address, MapId, ShardId};
 use crate::core::sharding::routing::Topology;
 use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsRequest, Status};
 use crate::messages::causality::Refusal;
@@ -34,6 +34,9 @@ pub struct Forwarder {
     /// Counts requests, so that they take turns.
     turn: Cell<usize>,
 }
+
+/// How long a node that is asked by a later map than its own waits for that, in milliseconds: it was sent to it at the same time.
+const BEHIND_MS: u64 = 500;
 
 /// What asking one node has come to.
 enum Attempt {
@@ -68,6 +71,7 @@ impl Forwarder {
     }
 
     pub(super) async fn route_kvs(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
+        let mut own = false;
         for _ in 0..MAPS_MAX {
             let topology = self.gateway.topology();
             if !topology.is_own(topology.map.shard_of(&request.key)) {
@@ -76,15 +80,25 @@ impl Forwarder {
             match kvs::serve(&request, &self.gateway).await {
                 // Keys are being dealt anew.
                 Err(Problem::Refused(Refusal::Moved)) => {
-                    until_map_changes(&self.gateway, &topology).await;
+                    until_map_after(&self.gateway, topology.map.id()).await;
                 }
-                answered => return answered,
+                served if is_starting(&served) && topology.map.is_sharded() => {
+                    own = true;
+                    break;
+                }
+                served => return served,
             }
         }
-        self.forward_kvs(request).await
+        let answered = self.ask_in_turn(request).await;
+        // If nobody else can answer, that is what is to be told.
+        answered.map_err(|problem| match problem {
+            Problem::CannotForward { unknown: false } if own => STARTING,
+            problem => problem,
+        })
     }
 
-    async fn forward_kvs(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
+    /// Has a client's request answered by another node.
+    async fn ask_in_turn(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
         let limits = self.gateway.limits();
         let wait_ms = request.wait_ms.unwrap_or(limits.wait_default_ms);
         let wait_ms = wait_ms.min(limits.wait_max_ms);
@@ -105,7 +119,11 @@ impl Forwarder {
 
     /// How many keys a shard has; the shard must exist.
     pub(super) async fn key_count(&self, shard: ShardId) -> Result<u64, Problem> {
-        if self.gateway.topology().is_own(shard) {
+        let topology = self.gateway.topology();
+        // Who has just been added, or is back, does not have them all.
+        let own = topology.is_own(shard)
+            && (!topology.map.is_sharded() || self.gateway.status().await? == Status::Serving);
+        if own {
             let report = self.gateway.digest().await?;
             return Ok(report.summary.keys);
         }
@@ -144,11 +162,10 @@ impl Forwarder {
                         break;
                     }
                     if map.id() > topology.map.id() {
+                        let id = map.id();
                         self.gateway.learn_map(map);
-                        until_map_changes(&self.gateway, &topology).await;
+                        until_map(&self.gateway, id, self.gateway.forward_timeout_ms()).await;
                         tried.clear();
-                    } else if self.bring_map(node, &topology).await {
-                        tried.remove(&node);
                     }
                 }
                 Attempt::Answered(ForwardAnswer::NotServing | ForwardAnswer::NotKept)
@@ -205,29 +222,35 @@ impl Forwarder {
             std::future::pending::<()>().await;
         }
     }
-
-    /// Tells a node that goes by an older map of the present one. True if it goes by that now.
-    async fn bring_map(&self, node: Address, topology: &Topology) -> bool {
-        let ask = Asked::Learn(topology.map.clone());
-        let answer = self.attempt(node, &ask, topology).await;
-        matches!(answer, Attempt::Answered(ForwardAnswer::Learned))
-    }
 }
 
-/// Waits until a later map holds here than the one known, for as long as a forwarded request may take.
-async fn until_map_changes(gateway: &Gateway, known: &Topology) {
+/// Waits until this node goes by this map or a later one, or for so long.
+async fn until_map(gateway: &Gateway, id: MapId, limit_ms: u64) {
     let mut routes = gateway.routes();
-    let id = known.map.id();
-    let changed = routes.wait_for(|topology| topology.map.id() > id);
+    let known = routes.wait_for(|topology| topology.map.id() >= id);
+    let limit = Duration::from_millis(limit_ms);
+    // Whoever waits goes on with what it knows then.
+    let _ = tokio::time::timeout(limit, known).await;
+}
+
+const STARTING: Problem = Problem::Refused(Refusal::Starting);
+
+fn is_starting(served: &Result<HttpResponse, Problem>) -> bool {
+    matches!(served, Err(problem) if *problem == STARTING)
+}
+
+/// Waits until this node goes by a later map, for as long as a forwarded request may take.
+async fn until_map_after(gateway: &Gateway, id: MapId) {
+    let mut routes = gateway.routes();
+    let later = routes.wait_for(|topology| topology.map.id() > id);
     let limit = Duration::from_millis(gateway.forward_timeout_ms());
-    let _ = tokio::time::timeout(limit, changed).await;
+    let _ = tokio::time::timeout(limit, later).await;
 }
 
 fn shard_of(ask: &Asked, topology: &Topology) -> ShardId {
     match ask {
         Asked::Kvs(request) => topology.map.shard_of(&request.key),
         Asked::KeyCount(shard) => *shard,
-        Asked::Learn(_) => ShardId::NONE,
     }
 }
 
@@ -235,7 +258,7 @@ fn shard_of(ask: &Asked, topology: &Topology) -> ShardId {
 fn wait_of(ask: &Asked) -> u64 {
     match ask {
         Asked::Kvs(request) => request.wait_ms.unwrap_or(0),
-        Asked::KeyCount(_) | Asked::Learn(_) => 0,
+        Asked::KeyCount(_) => 0,
     }
 }
 
@@ -247,7 +270,6 @@ fn outcome_of(answer: &ForwardAnswer) -> &'static str {
     match answer {
         ForwardAnswer::Kvs(answer) if is_refusal(answer) => "refused",
         ForwardAnswer::Kvs(_) | ForwardAnswer::Keys(_) => "answered",
-        ForwardAnswer::Learned => "map_brought",
         ForwardAnswer::NotServing => "not_serving",
         ForwardAnswer::NotKept | ForwardAnswer::OtherMap(_) => "other_map",
     }
@@ -255,14 +277,10 @@ fn outcome_of(answer: &ForwardAnswer) -> &'static str {
 
 /// Answers what another node has passed on.
 pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer {
+    // Who asks waits for no longer than its own limit, which is counted from before.
+    let limit_ms = BEHIND_MS.min(gateway.forward_timeout_ms() / 2);
+    until_map(gateway, forward.map, limit_ms).await;
     let topology = gateway.topology();
-    if let Asked::Learn(map) = forward.ask {
-        if map.id() > topology.map.id() {
-            gateway.learn_map(map);
-            until_map_changes(gateway, &topology).await;
-        }
-        return ForwardAnswer::Learned;
-    }
     if forward.map != topology.map.id() {
         return ForwardAnswer::OtherMap(topology.map.clone());
     }
@@ -277,7 +295,7 @@ pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer
         Asked::Kvs(request) => {
             let served = kvs::serve(&request, gateway).await;
             if matches!(served, Err(Problem::Refused(Refusal::Moved))) {
-                until_map_changes(gateway, &topology).await;
+                until_map_after(gateway, forward.map).await;
                 return ForwardAnswer::OtherMap(gateway.topology().map.clone());
             }
             let response = served.unwrap_or_else(Problem::into_response);
@@ -287,7 +305,6 @@ pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer
             Ok(report) => ForwardAnswer::Keys(report.summary.keys),
             Err(_) => ForwardAnswer::NotServing,
         },
-        Asked::Learn(_) => ForwardAnswer::Learned,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The shard map as this node knows it.
 
 use super::removals::PLAUSIBLE_MS;
-use super::{Effect, Event, Membership};
+use super::{Effect, Event, Heard, Membership};
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation, MapId};
 use crate::core::roster::RosterEntry;
@@ -40,6 +40,16 @@ impl Membership {
         }
     }
 
+    /// Takes note of the map that a peer goes by.
+    pub(super) fn note_map(&mut self, heard: &Heard) {
+        let map = heard.map.as_ref().map_or(MapId::IMPLICIT, ShardMap::id);
+        if let Some(peer) = self.peers.get_mut(&heard.from.address)
+            && is_plausible(map)
+        {
+            peer.goes_by(map);
+        }
+    }
+
     /// Whether this member keeps the shard of this node.
     pub(super) fn is_shard_peer(&self, address: Address) -> bool {
         self.map.share(self.own, address)
@@ -66,8 +76,8 @@ fn is_plausible(id: MapId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::view::Member;
     use crate::core::view::tests::{address, heard, node};
-    use crate::core::view::{Heard, Member};
 
     fn map(nodes: &[u8], shards: usize) -> ShardMap {
         let nodes: Vec<Address> = nodes.iter().map(|n| address(*n)).collect();
