@@ -82,6 +82,7 @@ fn replica(n: u8) -> CausalState {
 /// One write of each of the replicas 2 to 4 was joined by this one.
 fn met(state: &mut CausalState) {
     let cut = Cut {
+        older: Vec::new(),
         from: origin(9),
         covered: (2..=4).map(|n| (origin(n), 1)).collect(),
         time: HlcTime {
@@ -184,6 +185,7 @@ fn passed(mut writes: Vec<Write>, way: Way, receiver: &mut CausalState) -> Vec<W
             let mut covered: Coverage = receiver.covered().clone();
             covered.raise(from, last);
             let page = JoinPage {
+                older: Vec::new(),
                 from,
                 covered,
                 time: receiver.time(),
@@ -192,13 +194,17 @@ fn passed(mut writes: Vec<Write>, way: Way, receiver: &mut CausalState) -> Vec<W
             };
             let page: JoinPage = wire::decode(&wire::encode(&page)).expect("its own bytes");
             let cut = Cut {
+                older: Vec::new(),
                 from,
                 covered: page.covered,
                 time: page.time,
                 writes: page.writes,
                 rest: JoinRest::default(),
             };
-            receiver.join(cut).expect("nothing speaks against it")
+            receiver
+                .join(cut)
+                .expect("nothing speaks against it")
+                .writes
         }
         Way::Apart => {
             for write in &mut writes {

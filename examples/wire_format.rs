@@ -93,6 +93,7 @@ fn batch(value_bytes: usize) -> Batch {
     // Only the last replica's own state is pushed; that it has seen the others' writes is assumed.
     let mut state = replica(8090);
     let assumed = causet::core::join::Cut {
+        older: Vec::new(),
         from: state.origin(),
         covered: metadata
             .clocks

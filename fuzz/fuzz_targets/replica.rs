@@ -216,7 +216,7 @@ impl Replica {
             return;
         };
         let (state, store) = (&self.state, &self.store);
-        let cut = || Cut {
+        let cut = || Cut { older: Vec::new(),
             from: state.origin(),
             covered: state.covered().clone(),
             time: state.time(),

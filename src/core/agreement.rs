@@ -195,6 +195,7 @@ fn past(covered: &Coverage, roster: &[RosterEntry]) -> Vec<(Origin, u64)> {
 mod tests {
     use super::*;
     use crate::core::id::Domain;
+    use crate::core::inheritance::HandOvers;
     use crate::core::testing::origin;
     use crate::core::wire::Status;
 
@@ -220,6 +221,7 @@ mod tests {
     fn report(of: usize, entries: &[(u16, u64)], frontier: u64) -> Digest {
         let at = |ms| HlcTime { ms, count: 0 };
         Digest {
+            hand_overs: HandOvers::default(),
             from: Origin {
                 address: roster()[of].address,
                 incarnation: roster()[of].life,

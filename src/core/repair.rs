@@ -179,6 +179,7 @@ fn lacks_of_sender(digest: &Digest, have: &Coverage) -> bool {
 mod tests {
     use super::*;
     use crate::core::id::Domain;
+    use crate::core::inheritance::HandOvers;
     use crate::core::stamp::HlcTime;
     use crate::core::testing::origin;
     use crate::core::wire::Status;
@@ -191,6 +192,7 @@ mod tests {
 
     fn digest(entries: &[(u16, u64)], pushing: bool) -> Digest {
         Digest {
+            hand_overs: HandOvers::default(),
             from: origin(1),
             domain: Domain::UNSHARDED,
             roster: Vec::new(),

@@ -16,7 +16,7 @@ use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::view::{ForgetMark, Heard, Member, Removal};
 use causet::core::wire::{
-    Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer, PushRefusal,
+    Digest, Heartbeat, HeartbeatAnswer, JoinRequest, PushAnswer, PushRefusal, Wants,
 };
 use causet::messages::causality::JoinEnded;
 use causet::messages::peers::{
@@ -173,6 +173,8 @@ fn fetch(n: u8) -> FetchJoin {
     FetchJoin {
         from: address(n),
         request: JoinRequest {
+            wants: Wants::State,
+            claims: Vec::new(),
             from: origin(9),
             domain: DOMAIN,
             covered: Coverage::new(),

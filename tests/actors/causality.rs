@@ -30,8 +30,8 @@ use causet::messages::causality::{
 use causet::messages::mailbox::{Edge, Mail};
 use causet::messages::peers::{Beat, FetchJoin, Publish};
 use causet::messages::store::{
-    ApplyOwn, ApplyWrites, Collect, KeepAside, ProbeDelete, ReadDifference, ReadKey, ReadSummary,
-    SetAside, SettleAside,
+    ApplyOlder, ApplyOwn, ApplyWrites, Collect, DropFrozen, Freeze, KeepAside, ProbeDelete,
+    ReadDifference, ReadHandOver, ReadKey, ReadSummary, SetAside, SettleAside, TakeOwn,
 };
 use causet::messages::view::{ForgetLongestDown, IncarnationRenewed};
 use causet::metrics::Metrics;
@@ -43,7 +43,7 @@ use crate::support::{Mailbox, SetClock, Told, pass, probe, probe_of_many, sum_of
 sum_of_messages! {
     /// What the store is told, in one order.
     ToStore: ApplyOwn, ApplyWrites, ReadKey, ProbeDelete, ReadDifference, ReadSummary, Collect,
-    SetAside, KeepAside, SettleAside
+    SetAside, KeepAside, SettleAside, ApplyOlder, Freeze, TakeOwn, ReadHandOver, DropFrozen
 }
 
 sum_of_messages! {
@@ -113,6 +113,11 @@ impl Stage {
                 set_aside: to_store.edge(),
                 keep_aside: to_store.edge(),
                 settle_aside: to_store.edge(),
+                apply_older: to_store.edge(),
+                freeze: to_store.edge(),
+                take_own: to_store.edge(),
+                hand_over: to_store.edge(),
+                drop_frozen: to_store.edge(),
                 publish: to_broadcaster.edge(),
                 beat: to_broadcaster.edge(),
                 fetch: to_broadcaster.edge(),

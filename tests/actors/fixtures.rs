@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use causet::core::clock::{Clock, Clocks};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
+use causet::core::inheritance::HandOvers;
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{Batch, Digest, Status};
@@ -115,6 +116,7 @@ pub(crate) fn batch(writes: Vec<Write>) -> Batch {
 /// What a serving replica says that pushes nothing at the moment.
 pub(crate) fn digest(from: Origin, clock: Clock) -> Digest {
     Digest {
+        hand_overs: HandOvers::default(),
         aside: false,
         given_up: causet::core::given_up::GivenUp::new(),
         from,

@@ -11,7 +11,7 @@ use causet::core::id::Dot;
 use causet::core::join::{Cut, JoinLimits, Staged, Staging};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest, Wants};
 use causet::core::write::{Content, Write};
 use causet::messages::causality::{
     ClientReply, DeleteConfirmed, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
@@ -101,6 +101,8 @@ impl Stage {
     async fn page(&self, asker: u8, session: u64, page: u32, have: &Clock) -> JoinAnswer {
         let ask = |reply| ReadDifference {
             request: JoinRequest {
+                wants: Wants::State,
+                claims: Vec::new(),
                 from: origin(asker),
                 domain: DOMAIN,
                 covered: have.clone().into(),

@@ -13,7 +13,7 @@ use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::store::{Store, Summary};
-use causet::core::wire::{Batch, JoinAnswer, JoinRequest};
+use causet::core::wire::{Batch, JoinAnswer, JoinRequest, Wants};
 use causet::core::write::{Content, Value, Version, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,6 +81,8 @@ impl Replica {
             session_ms: 1,
         });
         let mut request = JoinRequest {
+            wants: Wants::State,
+            claims: Vec::new(),
             from: asker.origin(),
             domain: DOMAIN,
             covered: asker.covered().clone(),
@@ -90,6 +92,7 @@ impl Replica {
         let mut staging = Staging::new();
         loop {
             let cut = || Cut {
+                older: Vec::new(),
                 from: self.state.origin(),
                 covered: self.state.covered().clone(),
                 time: self.state.time(),
@@ -108,8 +111,8 @@ impl Replica {
     }
 
     pub(crate) fn join(&mut self, cut: Cut) {
-        let writes = self.state.join(cut).expect("nothing has ended");
-        self.apply(writes);
+        let joined = self.state.join(cut).expect("nothing has ended");
+        self.apply(joined.writes);
     }
 
     pub(crate) fn summary(&self) -> (Summary, Coverage) {
@@ -263,7 +266,7 @@ impl Cluster {
 
     fn write(&mut self, client: usize, at: usize, key: u8, (delete, wall_ms): (bool, u64)) {
         let (replica, metadata) = (&mut self.replicas[at], &mut self.clients[client]);
-        if replica.state.unmet(metadata).is_some() {
+        if replica.state.unmet(None, metadata).is_some() {
             return;
         }
         let content = if delete {
@@ -291,7 +294,7 @@ impl Cluster {
     fn read(&mut self, client: usize, at: usize, key: u8) {
         let (replica, metadata) = (&self.replicas[at], &mut self.clients[client]);
         let key = Key::new(&format!("k{key}")).unwrap();
-        if replica.state.unmet(metadata).is_none()
+        if replica.state.unmet(None, metadata).is_none()
             && let Some(version) = replica.store.get(&key)
         {
             metadata.observe(DOMAIN, version);

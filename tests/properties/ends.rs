@@ -13,6 +13,7 @@ use causet::core::causal_buffer::BufferLimits;
 use causet::core::causality::{CausalState, EndRules, Untaken, Unusable};
 use causet::core::ended::{EndedLimits, Lost};
 use causet::core::id::{Address, Dot, Incarnation, Key, Origin};
+use causet::core::inheritance::HandOvers;
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::store::Store;
@@ -127,6 +128,7 @@ impl Node {
     fn digest(&mut self, wall_ms: u64, now_ms: u64) -> Digest {
         let frontier = self.state.frontier(now_ms, wall_ms, &ENDS);
         Digest {
+            hand_overs: HandOvers::default(),
             from: self.state.origin(),
             domain: DOMAIN,
             promise: self.state.promise(wall_ms),
@@ -311,6 +313,7 @@ impl World {
         let (source, asker) = (&self.nodes[from], &self.nodes[to]);
         let over = source.state.successor(asker.state.origin()).is_some();
         (from != to && source.bootstrapped && !over).then(|| Cut {
+            older: Vec::new(),
             from: source.state.origin(),
             covered: source.state.covered().clone(),
             time: source.state.time(),
@@ -324,8 +327,8 @@ impl World {
             return;
         }
         match self.nodes[to].state.join(cut) {
-            Ok(writes) => {
-                self.nodes[to].apply(writes);
+            Ok(joined) => {
+                self.nodes[to].apply(joined.writes);
                 self.nodes[to].bootstrapped = true;
             }
             Err(Unusable::LeftOut) => self.be_reborn(to),
@@ -418,7 +421,7 @@ impl World {
         if !node.bootstrapped {
             return false;
         }
-        if let Some(missing) = node.state.unmet(&client.metadata) {
+        if let Some(missing) = node.state.unmet(None, &client.metadata) {
             node.state.wish_given_up(&missing);
             return false;
         }
@@ -443,14 +446,14 @@ impl World {
         }
         let node = &self.nodes[at];
         assert_eq!(
-            node.state.unmet(&client.metadata),
+            node.state.unmet(None, &client.metadata),
             None,
             "the marker is met here"
         );
         let agreed = |(origin, _): (Origin, u64)| node.state.ended().counter(&origin).is_some();
         if named.is_some_and(|named| named.iter().any(agreed)) {
             let empty = CausalState::new(node.state.origin(), DOMAIN, BUFFER);
-            let unmet = empty.unmet(&client.metadata);
+            let unmet = empty.unmet(None, &client.metadata);
             assert!(unmet.is_some(), "nobody who has lost its memory meets that");
         }
         true

@@ -1,12 +1,15 @@
 //! Random names, clocks, values and writes, from small sets, so that they meet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use causet::core::clock::{Clock, Clocks};
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::inheritance::{Claim, Closed, Inherited};
 use causet::core::metadata::Metadata;
+use causet::core::sharding::map::Deal;
 use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::view::ForgetMark;
 use causet::core::wire::{Collected, JoinRest};
@@ -93,13 +96,55 @@ pub(crate) fn any_ended() -> impl Strategy<Value = Ended> {
     })
 }
 
+/// Lives by address, sorted.
+pub(crate) fn any_lives() -> impl Strategy<Value = Vec<(Address, Incarnation)>> {
+    vec(any_origin(), 0..4).prop_map(|origins| {
+        let lives = origins.into_iter().map(|o| (o.address, o.incarnation));
+        lives.collect::<BTreeMap<_, _>>().into_iter().collect()
+    })
+}
+
+pub(crate) fn any_claims() -> impl Strategy<Value = Vec<Claim>> {
+    let claim = (any_domain(), any_coverage(), any::<bool>());
+    let claim = claim.prop_map(|(domain, covered, whole)| Claim {
+        domain,
+        covered,
+        whole,
+    });
+    vec(claim, 0..3)
+}
+
+pub(crate) fn any_inherited() -> impl Strategy<Value = Inherited> {
+    let deal = (any_domain(), 1_u32..5);
+    let deal = deal.prop_map(|(domain, shards)| Deal {
+        since: domain.map,
+        shards,
+    });
+    let closed = (any_domain(), any_lives());
+    let closed = closed.prop_map(|(domain, lives)| Closed {
+        map: domain.map,
+        lives,
+    });
+    let closed = proptest::option::of(closed);
+    (vec(deal, 0..3), any_claims(), any_lives(), closed).prop_map(
+        |(deals, claims, handed, closed)| Inherited {
+            deals,
+            claims,
+            handed,
+            closed,
+        },
+    )
+}
+
 pub(crate) fn any_rest() -> impl Strategy<Value = JoinRest> {
     let promises = vec((any_origin(), any_time()), 0..4);
     let collected = (any_time(), any_coverage());
     let collected = collected.prop_map(|(time, covered)| Collected { time, covered });
     let collected = proptest::option::of(collected);
-    (any_ended(), promises, collected, (any_time(), any_time())).prop_map(
-        |(ended, promises, collected, (newest_tombstone, whole))| JoinRest {
+    let times = (any_time(), any_time());
+    (any_ended(), promises, collected, times, any_inherited()).prop_map(
+        |(ended, promises, collected, (newest_tombstone, whole), inherited)| JoinRest {
+            inherited,
             ended,
             promises,
             collected,

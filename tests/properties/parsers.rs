@@ -10,6 +10,7 @@ use causet::core::coverage::Coverage;
 use causet::core::ended::{Ended, EndedLimits};
 use causet::core::given_up::GivenUp;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::inheritance::{HandOvers, Inherited, OlderWrites};
 use causet::core::join::Cut;
 use causet::core::metadata::Metadata;
 use causet::core::roster::RosterEntry;
@@ -19,7 +20,7 @@ use causet::core::swim::{Datagram, Identity, Swim, Timing};
 use causet::core::view::{ForgetMark, Removal};
 use causet::core::wire::{
     self, Asked, Batch, Collected, Digest, Forward, ForwardAnswer, Heartbeat, HeartbeatAnswer,
-    JoinAnswer, JoinPage, JoinRequest, JoinRest, KvsMethod, KvsRequest, PushAnswer, Status,
+    JoinAnswer, JoinPage, JoinRequest, JoinRest, KvsMethod, KvsRequest, PushAnswer, Status, Wants,
 };
 use causet::core::write::{Content, Value, Write};
 use proptest::collection::vec;
@@ -32,8 +33,8 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
-    address, any_coverage, any_domain, any_key, any_mark, any_metadata, any_origin, any_rest,
-    any_time, any_write, ended, life,
+    address, any_claims, any_coverage, any_domain, any_key, any_lives, any_mark, any_metadata,
+    any_origin, any_rest, any_time, any_write, ended, life,
 };
 
 /// What is taken prints back to the same text.
@@ -128,8 +129,20 @@ fn any_digest() -> impl Strategy<Value = Digest> {
     let flags = any::<(bool, bool, bool, bool)>();
     let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
     let times = (any_time(), any_time());
-    (about, any_coverage(), times, flags, any_given_up()).prop_map(
-        |((from, domain, roster), covered, (promise, frontier), flags, given_up)| Digest {
+    let known = (any_given_up(), any::<(bool, bool)>(), any_lives());
+    (about, any_coverage(), times, flags, known).prop_map(
+        |(
+            (from, domain, roster),
+            covered,
+            (promise, frontier),
+            flags,
+            (given_up, says, handed),
+        )| Digest {
+            hand_overs: HandOvers {
+                holds: says.0,
+                complete: says.1,
+                handed,
+            },
             from,
             domain,
             roster,
@@ -181,23 +194,33 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         writes,
     });
     let numbers = any::<(u64, u32)>();
-    let request = (any_origin(), any_domain(), any_coverage(), numbers);
-    let request = request.prop_map(|(from, domain, covered, (session, page))| JoinRequest {
-        from,
-        domain,
-        covered,
-        session,
-        page,
-    });
+    let wants = prop_oneof![Just(Wants::State), Just(Wants::HandOver)];
+    let has = (any_coverage(), any_claims());
+    let request = (any_origin(), any_domain(), wants, has, numbers);
+    let request = request.prop_map(
+        |(from, domain, wants, (covered, claims), (session, page))| JoinRequest {
+            wants,
+            claims,
+            from,
+            domain,
+            covered,
+            session,
+            page,
+        },
+    );
     let page = (
         any_origin(),
         any_coverage(),
         any_time(),
         vec(any_write(), 0..3),
+        vec((any_domain(), vec(any_write(), 0..3)), 0..2),
         proptest::option::of(any_rest()),
     );
-    let page = page.prop_map(|(from, covered, time, writes, rest)| {
+    let page = page.prop_map(|(from, covered, time, writes, older, rest)| {
+        let older = older.into_iter();
+        let older = older.map(|(domain, writes)| OlderWrites { domain, writes });
         JoinAnswer::Page(JoinPage {
+            older: older.collect(),
             from,
             covered,
             time,
@@ -395,6 +418,7 @@ fn wild_rest() -> impl Strategy<Value = JoinRest> {
             }
             let collected = collected.map(|(time, covered)| Collected { time, covered });
             JoinRest {
+                inherited: Inherited::default(),
                 ended,
                 promises,
                 collected,
@@ -420,6 +444,7 @@ fn wild_digest() -> impl Strategy<Value = Digest> {
     )
         .prop_map(
             |(from, covered, promise, frontier, roster, (aside, origin, counter))| Digest {
+                hand_overs: HandOvers::default(),
                 from,
                 domain: DOMAIN,
                 roster: roster
@@ -465,6 +490,7 @@ fn wild_page() -> impl Strategy<Value = JoinPage> {
     let writes = vec(wild_write(), 0..3);
     let page = (wild_origin(), wild_coverage(), writes, wild(), wild_rest());
     page.prop_map(|(from, covered, writes, ms, rest)| JoinPage {
+        older: Vec::new(),
         from,
         covered,
         time: HlcTime {
@@ -506,10 +532,10 @@ proptest! {
         let addresses: Vec<Address> = members.iter().map(|origin| origin.address).collect();
         replica.state.set_members(&addresses, &forgotten);
         for page in pages.iter().filter_map(received) {
-            let JoinPage { from, covered, time, writes, rest } = page;
+            let JoinPage { from, covered, time, writes, older, rest } = page;
             let rest = rest.unwrap_or_default();
-            let joined = replica.state.join(Cut { from, covered, time, writes, rest });
-            for write in joined.into_iter().flatten() {
+            let joined = replica.state.join(Cut { from, covered, time, writes, older, rest });
+            for write in joined.into_iter().flat_map(|joined| joined.writes) {
                 replica.store.apply(write);
             }
         }

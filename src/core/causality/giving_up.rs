@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn ask(state: &mut CausalState, metadata: &Metadata) -> bool {
-        let unmet = state.unmet(metadata);
+        let unmet = state.unmet(None, metadata);
         if let Some(missing) = &unmet {
             state.wish_given_up(missing);
         }

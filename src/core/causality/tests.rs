@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::ended::EndedLimits;
+use crate::core::inheritance::HandOvers;
 use crate::core::testing::{dot, origin, say, write, write_after};
 use crate::core::wire::{Collected, JoinRest};
 use crate::core::write::End;
@@ -36,8 +37,8 @@ fn a_write_is_stamped_above_what_its_client_saw_whatever_the_wall_clock_says() {
     behind.deliver(batch(vec![first.clone()])).unwrap();
     let second = put(&mut behind, &mut metadata, 10);
     assert!(second.version.stamp() > first.version.stamp());
-    assert_eq!(behind.unmet(&metadata), None);
-    assert!(ahead.unmet(&metadata).is_some());
+    assert_eq!(behind.unmet(None, &metadata), None);
+    assert!(ahead.unmet(None, &metadata).is_some());
 }
 
 #[test]
@@ -65,13 +66,20 @@ fn a_join_covers_and_releases_what_waited_for_it() {
     let mut state = state(9);
     state.deliver(batch(vec![write(1, 3)])).unwrap();
     let cut = Cut {
+        older: Vec::new(),
         from: origin(2),
         covered: Coverage::from_iter([(origin(1), 2)]),
         time: HlcTime { ms: 77, count: 0 },
         writes: vec![write(1, 2)],
         rest: JoinRest::default(),
     };
-    let dots: Vec<Dot> = state.join(cut).unwrap().iter().map(Write::dot).collect();
+    let dots: Vec<Dot> = state
+        .join(cut)
+        .unwrap()
+        .writes
+        .iter()
+        .map(Write::dot)
+        .collect();
     assert_eq!(dots, [dot(1, 2), dot(1, 3)]);
     assert_eq!(state.covered().get(&origin(1)), 3);
     assert!(state.time().ms >= 77);
@@ -83,6 +91,7 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
     let covered = |counter| Coverage::from_iter([(origin(1), counter)]);
     let time = |ms| HlcTime { ms, count: 0 };
     let first = |promised, whole| Cut {
+        older: Vec::new(),
         from: origin(2),
         covered: covered(1),
         time: time(77),
@@ -94,6 +103,7 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
         },
     };
     let second = || Cut {
+        older: Vec::new(),
         from: origin(3),
         covered: covered(2),
         time: time(77),
@@ -112,9 +122,17 @@ fn who_began_with_what_was_deleted_elsewhere_does_not_keep_it() {
     for (promised, whole) in [(9, 1), (1, 9)] {
         let mut has_all = state(9);
         has_all.join(first(promised, whole)).unwrap();
-        assert_eq!(has_all.join(second()), Ok(vec![]), "the tombstone, too");
+        assert_eq!(
+            has_all.join(second()),
+            Ok(Joined::default()),
+            "the tombstone, too"
+        );
     }
-    assert_eq!(state(9).join(second()), Ok(vec![]), "it has nothing");
+    assert_eq!(
+        state(9).join(second()),
+        Ok(Joined::default()),
+        "it has nothing"
+    );
 }
 
 /// What it knew when it started, nobody, and what present lives promise, says nothing about lives that were over before.
@@ -138,6 +156,7 @@ fn who_has_just_started_does_not_claim_to_have_had_everything() {
     starting.frontier(0, 7_000, &rules);
     assert_eq!(starting.rest().whole, HlcTime::ZERO, "it lacks that");
     let missing = Cut {
+        older: Vec::new(),
         from: origin(2),
         ..second_hand()
     };
@@ -153,6 +172,7 @@ fn who_has_just_started_does_not_claim_to_have_had_everything() {
 /// A write of a life that is over, from who still had it.
 fn second_hand() -> Cut {
     Cut {
+        older: Vec::new(),
         from: origin(3),
         covered: [(origin(1), 1)].into_iter().collect(),
         time: HlcTime { ms: 77, count: 0 },
@@ -176,6 +196,7 @@ fn who_has_taken_a_late_write_is_born_again_when_it_meets_what_was_collected_bef
     let time = |ms| HlcTime { ms, count: 0 };
     let covered = |counter| Coverage::from_iter([(origin(1), counter)]);
     let from = |counter, rest| Cut {
+        older: Vec::new(),
         from: origin(2),
         covered: covered(counter),
         time: time(77),
@@ -193,7 +214,10 @@ fn who_has_taken_a_late_write_is_born_again_when_it_meets_what_was_collected_bef
         whole: time(9),
         ..JoinRest::default()
     };
-    for (late, joined) in [(false, Ok(vec![])), (true, Err(Unusable::LeftOut))] {
+    for (late, joined) in [
+        (false, Ok(Joined::default())),
+        (true, Err(Unusable::LeftOut)),
+    ] {
         let mut state = state(9);
         state.join(from(1, whole.clone())).unwrap();
         if late {
@@ -212,9 +236,9 @@ fn an_origin_never_heard_of_is_unmet_and_another_shards_is_not_checked() {
         ..Domain::UNSHARDED
     };
     Arc::make_mut(&mut metadata.clocks).cover(other_shard, dot(1, 5));
-    assert_eq!(state.unmet(&metadata), None);
+    assert_eq!(state.unmet(None, &metadata), None);
     Arc::make_mut(&mut metadata.clocks).cover(Domain::UNSHARDED, dot(1, 1));
-    let unmet = state.unmet(&metadata).unwrap();
+    let unmet = state.unmet(None, &metadata).unwrap();
     assert_eq!(unmet.iter().count(), 1);
     assert_eq!(unmet.get(&Domain::UNSHARDED).unwrap().get(&origin(1)), 1);
 }
@@ -265,7 +289,10 @@ fn a_node_that_is_born_again_has_nothing_and_reuses_no_dot() {
     assert!(born.incarnation > later);
     assert_eq!(state.successor(born), None);
     assert_eq!(state.covered(), &Coverage::new());
-    assert!(state.unmet(&metadata).is_some(), "its own writes, too");
+    assert!(
+        state.unmet(None, &metadata).is_some(),
+        "its own writes, too"
+    );
     let first = put(&mut state, &mut Metadata::default(), 5);
     assert_eq!((first.dot().origin, first.dot().counter), (born, 1));
     assert!(first.version.time > time, "hybrid time goes on");
@@ -292,6 +319,7 @@ const ENDS: EndRules = EndRules {
 
 fn report(state: &mut CausalState, now: u64, wall_ms: u64) -> crate::core::wire::Digest {
     crate::core::wire::Digest {
+        hand_overs: HandOvers::default(),
         from: state.origin(),
         domain: state.domain(),
         covered: state.covered().clone(),
@@ -352,6 +380,7 @@ fn a_life_that_is_known_by_its_promise_alone_is_a_life_that_its_node_must_outliv
         ..origin(1)
     };
     let cut = Cut {
+        older: Vec::new(),
         from: origin(2),
         covered: Coverage::new(),
         time: HlcTime::ZERO,

@@ -1,7 +1,9 @@
 use super::*;
 use crate::core::coverage::Coverage;
+use crate::core::inheritance::HandOvers;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{origin, write};
+use crate::core::wire::Wants;
 use crate::core::wire::{JoinRest, Status};
 
 const LINK: LinkRules = LinkRules {
@@ -25,6 +27,7 @@ const ADMITTED: Option<PushAnswer> = Some(PushAnswer::Admitted);
 /// What node 1 says: it serves, and covers node 9's writes up to this.
 fn digest(covered: u64) -> Digest {
     Digest {
+        hand_overs: HandOvers::default(),
         from: origin(1),
         domain: UNSHARDED,
         roster: Vec::new(),
@@ -228,6 +231,7 @@ fn its_own_call_proves_nothing_about_the_way_to_it() {
 
 fn page(counter: u64, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
+        older: Vec::new(),
         from: origin(1),
         covered: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,
@@ -238,6 +242,8 @@ fn page(counter: u64, last: bool) -> JoinAnswer {
 
 fn fetch(now: Millis) -> Fetch {
     let request = JoinRequest {
+        wants: Wants::State,
+        claims: Vec::new(),
         from: origin(9),
         domain: UNSHARDED,
         covered: Coverage::new(),

@@ -8,7 +8,7 @@ use causet::core::join::Cut;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
     Digest, HeartbeatAnswer, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer,
-    PushRefusal, Status,
+    PushRefusal, Status, Wants,
 };
 use causet::core::write::Write;
 use causet::messages::causality::{Deliver, ExchangeDigest, JoinEnded, ReadDigest, ReadJoin};
@@ -21,6 +21,7 @@ use crate::support::{answered, in_virtual_time, pass};
 
 pub(super) fn cut(from: Origin, writes: Vec<Write>) -> Cut {
     Cut {
+        older: Vec::new(),
         from,
         covered: writes
             .iter()
@@ -34,6 +35,7 @@ pub(super) fn cut(from: Origin, writes: Vec<Write>) -> Cut {
 
 pub(super) fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
     JoinEnded {
+        wants: Wants::State,
         from: address(from),
         asker: origin(9),
         result,
@@ -42,6 +44,8 @@ pub(super) fn join_ended(from: u8, result: Result<Cut, String>) -> JoinEnded {
 
 pub(super) fn request(asker: u8) -> JoinRequest {
     JoinRequest {
+        wants: Wants::State,
+        claims: Vec::new(),
         from: origin(asker),
         domain: crate::fixtures::DOMAIN,
         covered: Coverage::new(),
@@ -318,6 +322,7 @@ fn a_join_that_brings_no_write_still_releases_the_requests_that_its_clock_covers
             .await;
         assert_eq!(stage.asked(), [address(2)]);
         let overwritten = Cut {
+            older: Vec::new(),
             covered: clock(&[(1, 1), (2, 1)]).into(),
             ..cut(origin(2), Vec::new())
         };

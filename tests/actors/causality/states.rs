@@ -7,7 +7,7 @@ use causet::core::metadata::Metadata;
 use causet::core::sharding::map::ShardMap;
 use causet::core::stamp::HlcTime;
 use causet::core::wire::{
-    Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
+    Digest, JoinAnswer, JoinRefusal, JoinRequest, JoinRest, PushAnswer, PushRefusal, Status, Wants,
 };
 use causet::messages::causality::{
     ClientReply, DeleteConfirmed, Drain, ExchangeDigest, JoinEnded, ReadJoin, Refusal,
@@ -52,6 +52,8 @@ fn nothing_is_taken_and_nobody_is_answered_while_starting() {
         assert_eq!(refusal(put), Refusal::Starting);
         let ask = |reply| ReadJoin {
             request: JoinRequest {
+                wants: Wants::State,
+                claims: Vec::new(),
                 from: origin(2),
                 domain: DOMAIN,
                 covered: Coverage::new(),
@@ -96,6 +98,7 @@ fn it_takes_over_all_that_the_first_serving_peer_has_and_serves_only_then() {
         pass(1_500).await;
         assert_eq!(stage.status().await, Status::Starting);
         let cut = Cut {
+            older: Vec::new(),
             from: origin(2),
             covered: clock(&[(2, 1), (5, 3)]).into(),
             time: HlcTime {
@@ -106,6 +109,7 @@ fn it_takes_over_all_that_the_first_serving_peer_has_and_serves_only_then() {
             rest: JoinRest::default(),
         };
         stage.actor.tell(JoinEnded {
+            wants: Wants::State,
             from: address(2),
             asker: origin(9),
             result: Ok(cut),
@@ -131,6 +135,7 @@ fn a_failed_bootstrap_is_tried_again_and_given_up_500_ms_after_the_last_failure(
             stage.hear(peer.clone(), true).await;
             pass(1_000).await;
             stage.actor.tell(JoinEnded {
+                wants: Wants::State,
                 from: address(2),
                 asker: origin(9),
                 result: Err("lost".to_owned()),

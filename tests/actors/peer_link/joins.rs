@@ -2,7 +2,7 @@
 
 use causet::core::coverage::Coverage;
 use causet::core::stamp::HlcTime;
-use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest};
+use causet::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRequest, JoinRest, Wants};
 use causet::core::write::Write;
 use causet::messages::causality::JoinEnded;
 use causet::messages::peers::FetchJoin;
@@ -14,6 +14,7 @@ use crate::support::{in_virtual_time, pass};
 
 fn page(writes: Vec<Write>, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
+        older: Vec::new(),
         from: origin(1),
         covered: clock(&[(1, 9)]).into(),
         time: HlcTime { ms: 3, count: 0 },
@@ -28,6 +29,8 @@ async fn asked() -> (Stage, Open) {
     stage.actor.tell(FetchJoin {
         from: address(1),
         request: JoinRequest {
+            wants: Wants::State,
+            claims: Vec::new(),
             from: origin(9),
             domain: DOMAIN,
             covered: clock(&[(1, 1)]).into(),
@@ -97,6 +100,7 @@ fn fails_at_the_second_page(answer: impl FnOnce(Open)) {
 fn a_page_of_another_cut_fails_the_join() {
     fails_at_the_second_page(|call| {
         call.answer(&JoinAnswer::Page(JoinPage {
+            older: Vec::new(),
             from: origin(1),
             covered: clock(&[(1, 10)]).into(),
             time: HlcTime::ZERO,
@@ -153,6 +157,7 @@ fn an_empty_difference_is_a_whole_one() {
     in_virtual_time(async {
         let (stage, call) = asked().await;
         call.answer(&JoinAnswer::Page(JoinPage {
+            older: Vec::new(),
             from: origin(1),
             covered: Coverage::new(),
             time: HlcTime::ZERO,
