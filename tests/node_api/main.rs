@@ -21,6 +21,7 @@ mod causality;
 mod connections;
 mod crashes;
 mod cuts;
+mod dealing;
 mod deferral;
 mod dependencies;
 mod ends;
