@@ -35,7 +35,9 @@ impl Causality {
         }
         match self.state.unmet(key, &request.metadata) {
             None => self.perform(request),
-            Some(missing) if self.waits_for_hand_over(&missing) => {
+            Some(missing) if self.is_older(&missing) => {
+                let due = !self.state.inherited().is_complete();
+                let patience_ms = if due { patience_ms } else { 0 };
                 self.hold(request, patience_ms, Refusal::Unmet { missing });
             }
             Some(missing) => {
@@ -49,10 +51,10 @@ impl Causality {
         key.is_none_or(|key| self.state.inherited().is_ready(key))
     }
 
-    /// Whether it is hand-overs that may bring all this.
-    fn waits_for_hand_over(&self, missing: &Clocks) -> bool {
-        let (map, inherited) = (self.state.domain().map, self.state.inherited());
-        !inherited.is_complete() && missing.iter().all(|(domain, _)| domain.map < map)
+    /// Whether only hand-overs can bring this.
+    fn is_older(&self, missing: &Clocks) -> bool {
+        let map = self.state.domain().map;
+        missing.iter().all(|(domain, _)| domain.map < map)
     }
 
     /// Parks a request until something was handed over; refuses it when it has waited for long enough.
