@@ -39,6 +39,19 @@ fn of_shard(cluster: &Cluster, shard: &str) -> Vec<usize> {
         .collect()
 }
 
+/// Waits until the members of one shard have the same.
+#[track_caller]
+fn await_the_same(members: &[&Replica]) {
+    eventually(PATIENCE, "all of the shard have the same", || {
+        let states: Vec<_> = members.iter().map(|member| member.state()).collect();
+        if states.iter().all(|state| *state == states[0]) {
+            Ok(())
+        } else {
+            Err(states)
+        }
+    });
+}
+
 #[test]
 fn a_node_is_added_to_a_shard_by_any_node_and_has_all_of_it() {
     let mut cluster = sharded(4, 2);
@@ -52,14 +65,7 @@ fn a_node_is_added_to_a_shard_by_any_node_and_has_all_of_it() {
         assert!(is_member(replica, "s1", &newcomer));
         assert!(!is_member(replica, "s0", &newcomer));
     }
-    eventually(PATIENCE, "it has what the other members have", || {
-        let (theirs, own) = (cluster[s1[0]].state(), newcomer.state());
-        if theirs == own {
-            Ok(())
-        } else {
-            Err((theirs, own))
-        }
-    });
+    await_the_same(&[&cluster[s1[0]], &cluster[s1[1]], &newcomer]);
     let counts = |replica: &Replica| ["s0", "s1"].map(|shard| key_count(replica, shard));
     let expected = counts(&cluster[s0[0]]);
     assert_eq!(expected.iter().sum::<u64>(), 40);
@@ -89,18 +95,7 @@ fn writes_go_to_an_added_member_and_those_it_takes_to_the_others() {
         v = at.ask(&put).expect_result(201, "created").v();
     }
     let s0 = of_shard(&cluster, "s0");
-    eventually(PATIENCE, "all of the shard have the same", || {
-        let states = [
-            cluster[s0[0]].state(),
-            cluster[s0[1]].state(),
-            newcomer.state(),
-        ];
-        if states.iter().all(|state| *state == states[0]) {
-            Ok(())
-        } else {
-            Err(states)
-        }
-    });
+    await_the_same(&[&cluster[s0[0]], &cluster[s0[1]], &newcomer]);
 }
 
 #[test]
