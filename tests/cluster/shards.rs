@@ -3,6 +3,7 @@
 //! Requests go in as HTTP brings them, so they pass through forwarding; one seed, one run.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use causet::checker::{self, Absence, Action, FinalState, Held, History, OperationId, Outcome};
 use causet::config::Settings;
-use causet::core::id::{Address, Key};
+use causet::core::id::{Address, Key, ShardId};
 use causet::core::wire::{KvsAnswer, KvsMethod, KvsRequest};
+use causet::messages::view::MapOutcome;
 use causet::node::{Node, World};
 use causet::sim::clock::SkewedClock;
 use causet::sim::network::{Network, Weather};
@@ -41,6 +43,8 @@ struct Story {
     addresses: Vec<Address>,
     nodes: Vec<Option<Rc<Node>>>,
     shards: usize,
+    /// The last so many nodes were told of no shards; they are added to some while clients go on.
+    newcomers: usize,
     seed: u64,
     lives: u64,
     began: Instant,
@@ -51,10 +55,11 @@ struct Story {
 }
 
 impl Story {
-    fn begin(seed: u64) -> Self {
+    /// `newcomers` is how many nodes are in no shard at first.
+    fn begin(seed: u64, newcomers: u8) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shards = rng.random_range(2..=3_u8);
-        let size = rng.random_range(2 * shards..=9);
+        let size = rng.random_range(2 * shards..=9) + newcomers;
         let network = Network::new(seed);
         network.set_weather(Weather {
             delay_min_us: 100,
@@ -74,6 +79,7 @@ impl Story {
             addresses: (0..size).map(address).collect(),
             nodes: (0..size).map(|_| None).collect(),
             shards: usize::from(shards),
+            newcomers: usize::from(newcomers),
             seed,
             lives: 0,
             began: Instant::now(),
@@ -90,8 +96,9 @@ impl Story {
     fn start(&mut self, at: usize) {
         self.lives += 1;
         let address = self.addresses[at];
-        let mut settings = Settings::new(address, self.addresses.clone());
-        settings.shard_count = Some(self.shards);
+        let first = self.addresses.len() - self.newcomers;
+        let mut settings = Settings::new(address, self.addresses[..first].to_vec());
+        settings.shard_count = (at < first).then_some(self.shards);
         let skew = self.rng.random_range(-40..40);
         let node = Rc::new(Node::start(
             &settings,
@@ -190,7 +197,8 @@ impl Story {
 
     async fn cause_something(&mut self) {
         let size = self.nodes.len();
-        match self.rng.random_range(0..6) {
+        let kinds = if self.newcomers > 0 { 8 } else { 6 };
+        match self.rng.random_range(0..kinds) {
             0 | 1 => self.network.heal(),
             2 => {
                 let apart: Vec<bool> = (0..size).map(|_| self.rng.random_bool(0.5)).collect();
@@ -214,7 +222,8 @@ impl Story {
                 self.network.pause(self.addresses[at], time);
                 self.count("pauses");
             }
-            _ => self.restart_one().await,
+            5 => self.restart_one().await,
+            _ => self.add_one(),
         }
     }
 
@@ -234,6 +243,39 @@ impl Story {
         }
         self.start(at);
         self.count("restarts");
+    }
+
+    /// Has one that may be in no shard yet added to one, by any node, while all else goes on.
+    fn add_one(&mut self) {
+        let nth = self.rng.random_range(0..self.newcomers);
+        let asked = self.rng.random_range(0..self.nodes.len());
+        let added = self.added(nth, asked);
+        actix_rt::spawn(added);
+        self.count("added");
+    }
+
+    /// What comes of adding the newcomer `nth` at some node. Each has one shard that it is for.
+    fn added(
+        &self,
+        nth: usize,
+        asked: usize,
+    ) -> impl Future<Output = Option<MapOutcome>> + 'static {
+        let first = self.addresses.len() - self.newcomers;
+        let node = self.addresses[first + nth];
+        let shard = ShardId(u32::try_from(nth % self.shards).unwrap());
+        let gateway = self.nodes[asked].as_ref().map(|n| n.gateway().clone());
+        async move { gateway?.add_member(node, shard).await }
+    }
+
+    async fn add_all(&mut self) {
+        for nth in 0..self.newcomers {
+            let asked = self.rng.random_range(0..self.nodes.len());
+            let added = self.added(nth, asked);
+            let added = tokio::time::timeout(Duration::from_secs(10), added).await;
+            let added = added.expect("every node hears of the map");
+            let there = matches!(added, Some(MapOutcome::AlreadyThere(_)));
+            assert!(there, "seed {}: {added:?}", self.seed);
+        }
     }
 
     // --- the end ---
@@ -257,6 +299,9 @@ impl Story {
                 return false;
             };
             let view = node.gateway().read_view().await;
+            if digest.domain.shard == ShardId::NONE {
+                continue;
+            }
             let state = (digest.covered, digest.summary.hash);
             let known = of_shards.entry(digest.domain).or_insert(state.clone());
             if *known != state || view.as_ref() != Some(&self.addresses) {
@@ -310,6 +355,7 @@ impl Story {
         self.network.set_weather(Weather::FAIR);
         // Links to who was cut off or paused have to answer again.
         tokio::time::sleep(Duration::from_secs(4)).await;
+        self.add_all().await;
         assert!(
             self.agree_within(Duration::from_secs(60)).await,
             "seed {}",
@@ -362,21 +408,41 @@ fn forwarded(metrics: &str) -> u64 {
 fn causality_holds_across_shards_for_clients_that_roam_under_faults() {
     let mut total: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 1..=40 {
-        let counts = run(async move { Story::begin(seed).tell().await });
+        let counts = run(async move { Story::begin(seed, 0).tell().await });
         for (what, count) in counts {
             *total.entry(what).or_default() += count;
         }
     }
-    for what in [
-        "done",
-        "refused",
-        "unknown",
-        "forwarded",
-        "splits",
-        "one-way cuts",
-        "pauses",
-        "restarts",
-    ] {
+    assert_all_happened(
+        &total,
+        &[
+            "done",
+            "refused",
+            "unknown",
+            "forwarded",
+            "splits",
+            "one-way cuts",
+            "pauses",
+            "restarts",
+        ],
+    );
+}
+
+#[test]
+fn causality_holds_while_nodes_are_added_to_shards_under_faults() {
+    let mut total: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 101..=124 {
+        let newcomers = 1 + u8::try_from(seed % 3).unwrap();
+        let counts = run(async move { Story::begin(seed, newcomers).tell().await });
+        for (what, count) in counts {
+            *total.entry(what).or_default() += count;
+        }
+    }
+    assert_all_happened(&total, &["done", "added", "splits", "restarts"]);
+}
+
+fn assert_all_happened(total: &BTreeMap<&str, u64>, kinds: &[&str]) {
+    for what in kinds {
         assert!(total.contains_key(what), "no {what}: {total:?}");
     }
 }
@@ -385,7 +451,7 @@ fn causality_holds_across_shards_for_clients_that_roam_under_faults() {
 fn the_same_seed_gives_the_same_sharded_history_twice() {
     let history = |seed| {
         run(async move {
-            let story = Story::begin(seed);
+            let story = Story::begin(seed, 2);
             let network = story.network.clone();
             story.tell().await;
             network.history()
