@@ -268,6 +268,12 @@ impl Gateway {
         shard::add(node, shard, self).await.ok()
     }
 
+    /// Asks for shards to be dealt anew, and waits until the nodes in the view have settled under that map; `None` if another number was
+    /// asked for at the same time, or as for [`Gateway::read_view`].
+    pub async fn reshard(&self, shards: usize) -> Option<MapOutcome> {
+        shard::deal(shards, self).await.ok()
+    }
+
     pub(super) async fn change_map(&self, change: MapChange) -> Result<MapOutcome, Problem> {
         Ok(self
             .ask(&self.edges.change_map, |reply| ChangeMap { change, reply })

@@ -80,14 +80,23 @@ pub(super) async fn add(
 
 pub(super) async fn reshard(body: &[u8], gateway: &Gateway) -> Result<HttpResponse, Problem> {
     let shards = shard_count(body)?;
+    done(deal(shards, gateway).await?)?;
+    Ok(json(StatusCode::OK, r#"{"result":"resharded"}"#))
+}
+
+/// Returns once the nodes in the view have settled under a map with so many shards, or with the reason why they will not. Of maps that are
+/// asked for at the same time one holds; if by that there are as many shards, it is that which was asked for.
+pub(super) async fn deal(shards: usize, gateway: &Gateway) -> Result<MapOutcome, Problem> {
     let change = MapChange::Deal { shards };
-    let mut map = done(gateway.change_map(change).await?)?;
+    let mut map = match gateway.change_map(change).await? {
+        MapOutcome::Made(map) => map,
+        refused => return Ok(refused),
+    };
     loop {
         gateway.await_map(map).await?;
         if gateway.dealt(map).await? == Dealt::Done {
-            return Ok(json(StatusCode::OK, r#"{"result":"resharded"}"#));
+            return Ok(MapOutcome::Made(map));
         }
-        // Of deals that are asked for at the same time one holds.
         let deal = gateway.topology().map.deal();
         if usize::try_from(deal.shards) != Ok(shards) || deal.since <= map {
             return Err(Problem::Superseded);

@@ -45,6 +45,8 @@ struct Story {
     shards: usize,
     /// The last so many nodes were told of no shards; they are added to some while clients go on.
     newcomers: usize,
+    /// Whether keys are dealt anew under way.
+    dealing: bool,
     seed: u64,
     lives: u64,
     began: Instant,
@@ -57,6 +59,10 @@ struct Story {
 impl Story {
     /// `newcomers` is how many nodes are in no shard at first.
     fn begin(seed: u64, newcomers: u8) -> Self {
+        Self::of_kind(seed, newcomers, false)
+    }
+
+    fn of_kind(seed: u64, newcomers: u8, dealing: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shards = rng.random_range(2..=3_u8);
         let size = rng.random_range(2 * shards..=9) + newcomers;
@@ -80,6 +86,7 @@ impl Story {
             nodes: (0..size).map(|_| None).collect(),
             shards: usize::from(shards),
             newcomers: usize::from(newcomers),
+            dealing,
             seed,
             lives: 0,
             began: Instant::now(),
@@ -197,7 +204,11 @@ impl Story {
 
     async fn cause_something(&mut self) {
         let size = self.nodes.len();
-        let kinds = if self.newcomers > 0 { 8 } else { 6 };
+        let kinds = if self.newcomers > 0 || self.dealing {
+            8
+        } else {
+            6
+        };
         match self.rng.random_range(0..kinds) {
             0 | 1 => self.network.heal(),
             2 => {
@@ -223,6 +234,7 @@ impl Story {
                 self.count("pauses");
             }
             5 => self.restart_one().await,
+            _ if self.dealing => self.deal(),
             _ => self.add_one(),
         }
     }
@@ -252,6 +264,18 @@ impl Story {
         let added = self.added(nth, asked);
         actix_rt::spawn(added);
         self.count("added");
+    }
+
+    /// Has keys dealt anew by any node, while all else goes on.
+    fn deal(&mut self) {
+        let shards = self.rng.random_range(1..=self.nodes.len() / 2);
+        for _ in 0..self.rng.random_range(1..=2) {
+            let asked = self.rng.random_range(0..self.nodes.len());
+            let gateway = self.nodes[asked].as_ref().map(|n| n.gateway().clone());
+            let dealt = async move { gateway?.reshard(shards).await };
+            actix_rt::spawn(dealt);
+        }
+        self.count("deals");
     }
 
     /// What comes of adding the newcomer `nth` at some node. Each has one shard that it is for.
@@ -308,7 +332,41 @@ impl Story {
                 return false;
             }
         }
-        of_shards.len() == self.shards
+        let nodes = self.nodes.iter().flatten();
+        let topologies: Vec<_> = nodes
+            .clone()
+            .map(|node| node.gateway().topology())
+            .collect();
+        let map = &topologies[0].map;
+        let mut frozen = nodes.map(|node| gauge(node, "causet_keys_frozen"));
+        frozen.all(|keys| keys == 0)
+            && topologies.iter().all(|topology| topology.map == *map)
+            && of_shards
+                .keys()
+                .all(|domain| domain.map == map.deal().since)
+            && of_shards.len() == map.count() as usize
+    }
+
+    /// What each node has, for whoever looks into a seed that fails.
+    async fn standing(&self) -> String {
+        let mut lines = vec![format!("seed {}", self.seed)];
+        for node in self.nodes.iter().flatten() {
+            let digest = node.gateway().read_digest().await;
+            let Some(digest) = digest else { continue };
+            let covered = digest.covered.clock().iter();
+            let covered: Vec<String> = covered.map(|(o, n)| format!("{o}:{n}")).collect();
+            lines.push(format!(
+                "{} in {} of {} has {covered:?}, hash {:x}, {} frozen, {} due, view {}",
+                digest.origin,
+                digest.domain,
+                node.gateway().topology().map.id(),
+                digest.summary.hash,
+                gauge(node, "causet_keys_frozen"),
+                gauge(node, "causet_hand_overs_due"),
+                node.gateway().read_view().await.map_or(0, |view| view.len()),
+            ));
+        }
+        lines.join("\n")
     }
 
     async fn final_states(&mut self) -> Vec<FinalState> {
@@ -356,16 +414,11 @@ impl Story {
         // Links to who was cut off or paused have to answer again.
         tokio::time::sleep(Duration::from_secs(4)).await;
         self.add_all().await;
-        assert!(
-            self.agree_within(Duration::from_secs(60)).await,
-            "seed {}",
-            self.seed
-        );
+        let agree = self.agree_within(Duration::from_secs(60)).await;
+        assert!(agree, "{}", self.standing().await);
         let final_states = self.final_states().await;
-        let texts = self.nodes.iter().flatten();
-        let forwarded = texts
-            .map(|node| forwarded(&node.gateway().metrics_text()))
-            .sum();
+        let nodes = self.nodes.iter().flatten();
+        let forwarded = nodes.map(|node| forwarded(node)).sum();
         self.counts.insert("forwarded", forwarded);
         let history = History {
             operations: self.operations,
@@ -398,10 +451,15 @@ fn outcome(method: KvsMethod, answer: &KvsAnswer, body: &Value) -> Outcome {
 }
 
 /// Requests that others have answered for this node.
-fn forwarded(metrics: &str) -> u64 {
-    let name = "causet_forwards_total{outcome=\"answered\"} ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.map_or(0, |count| count.parse().unwrap())
+fn forwarded(node: &Node) -> u64 {
+    gauge(node, "causet_forwards_total{outcome=\"answered\"}")
+}
+
+fn gauge(node: &Node, name: &str) -> u64 {
+    let metrics = node.gateway().metrics_text();
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |count| count.parse().unwrap())
 }
 
 #[test]
@@ -439,6 +497,23 @@ fn causality_holds_while_nodes_are_added_to_shards_under_faults() {
         }
     }
     assert_all_happened(&total, &["done", "added", "splits", "restarts"]);
+}
+
+#[test]
+fn causality_holds_while_keys_are_dealt_anew_under_faults() {
+    let mut total: BTreeMap<&str, u64> = BTreeMap::new();
+    let seeds = std::env::var("SEEDS").map_or(201..=224, |n| {
+        let (a, b) = n.split_once('-').unwrap();
+        a.parse().unwrap()..=b.parse().unwrap()
+    });
+    for seed in seeds {
+        let counts = run(async move { Story::of_kind(seed, 0, true).tell().await });
+        for (what, count) in counts {
+            *total.entry(what).or_default() += count;
+        }
+    }
+    println!("{total:?}");
+    assert_all_happened(&total, &["done", "deals", "splits", "restarts"]);
 }
 
 fn assert_all_happened(total: &BTreeMap<&str, u64>, kinds: &[&str]) {

@@ -183,6 +183,10 @@ impl Causality {
     pub(super) fn mind_older_maps(&mut self) {
         if self.state.close_older_maps() {
             log::info!("all has been handed over that was written under older maps");
+            self.beat();
+        }
+        let (own, closed) = (self.state.origin(), self.state.inherited().closed());
+        if !self.frozen.is_empty() && closed.is_some_and(|closed| closed.accounts_for(&own)) {
             self.drop_frozen(false);
             self.beat();
         }
