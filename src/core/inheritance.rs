@@ -9,10 +9,10 @@
 //! what a client names of older maps is here, or was lost with those who had it. Once all keepers are complete, the older maps are
 //! *closed*: nobody needs to name them any more, and donors let go of what they hold.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::coverage::Coverage;
@@ -20,75 +20,8 @@ use super::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
 use super::sharding::map::Deal;
 use super::stamp::HlcTime;
 use super::wire::Digest;
-use super::write::Write;
 
-/// What is here of an older domain, for the keys that the claim is made for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// The domain.
-    pub domain: Domain,
-    /// What a donor covered of it, or several.
-    pub covered: Coverage,
-    /// Whether a donor had everything of still older maps: then nothing of those is to be had from another donor of this domain.
-    pub whole: bool,
-}
-
-/// Winners that were written under an older map.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OlderWrites {
-    /// The domain of their dots.
-    pub domain: Domain,
-    /// They.
-    pub writes: Vec<Write>,
-}
-
-/// All that was written under maps before this one, in lives up to these, is with all its keepers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closed {
-    /// The map.
-    pub map: MapId,
-    /// Sorted by address.
-    pub lives: Vec<(Address, Incarnation)>,
-}
-
-impl Closed {
-    /// Whether all that this life has written under earlier maps is meant.
-    pub fn accounts_for(&self, origin: &Origin) -> bool {
-        let found = self
-            .lives
-            .binary_search_by_key(&origin.address, |(a, _)| *a);
-        found.is_ok_and(|at| origin.incarnation <= self.lives[at].1)
-    }
-
-    /// Whether a group of metadata says nothing that every keeper does not have.
-    pub fn satisfies(&self, domain: &Domain, group: &Clock) -> bool {
-        domain.map < self.map && group.iter().all(|(origin, _)| self.accounts_for(&origin))
-    }
-}
-
-/// What goes with a join or a hand-over.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Inherited {
-    /// How keys were dealt under older maps.
-    pub deals: Vec<Deal>,
-    /// What is here of them.
-    pub claims: Vec<Claim>,
-    /// Who has handed over, in which life.
-    pub handed: Vec<(Address, Incarnation)>,
-    /// What is closed.
-    pub closed: Option<Closed>,
-}
-
-/// How far a node is, as its digests say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct HandOvers {
-    /// Whether it holds something of older maps for others to take.
-    pub holds: bool,
-    /// Whether all that it knows of have handed over to it.
-    pub complete: bool,
-    /// Who has, in which life, sorted by address.
-    pub handed: Vec<(Address, Incarnation)>,
-}
+pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
 
 /// What was last heard of a node.
 #[derive(Debug, Clone)]

@@ -363,7 +363,10 @@ impl Story {
                 digest.summary.hash,
                 gauge(node, "causet_keys_frozen"),
                 gauge(node, "causet_hand_overs_due"),
-                node.gateway().read_view().await.map_or(0, |view| view.len()),
+                node.gateway()
+                    .read_view()
+                    .await
+                    .map_or(0, |view| view.len()),
             ));
         }
         lines.join("\n")
