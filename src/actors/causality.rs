@@ -224,7 +224,7 @@ impl Causality {
             frontier: self.frontier(),
             aside: self.state.has_aside(),
             given_up: self.state.given_up().clone(),
-            hand_overs: self.state.inherited().hand_overs(!self.frozen.is_empty()),
+            hand_overs: self.state.inherited().hand_overs(),
         }
     }
 

@@ -221,7 +221,7 @@ impl PeerLink {
         let (peer, now) = (self.address(), self.now());
         let turn = self.peer.look(now);
         let standing = self.peer.standing(now);
-        self.tell_whether_it_answers(standing != Standing::Broken);
+        self.tell_whether_it_answers(self.peer.answers(now));
         let state = match standing {
             Standing::Broken => 0,
             Standing::Settling => 1,

@@ -51,6 +51,8 @@ pub struct Inheritance {
     /// Those that keep a shard.
     keepers: BTreeSet<Address>,
     up: BTreeSet<Address>,
+    /// Whether this node holds something of older maps for others.
+    holds: bool,
 }
 
 /// The nodes of the whole cluster.
@@ -82,6 +84,7 @@ impl Inheritance {
             forgotten: BTreeMap::new(),
             keepers: BTreeSet::new(),
             up: BTreeSet::new(),
+            holds: false,
         };
         inheritance.deal_anew(deal, before);
         inheritance
@@ -355,14 +358,42 @@ impl Inheritance {
             .filter(|closed| closed.map == self.deal.since)
     }
 
-    /// What this replica says of itself; `holds` whether it holds something for others.
-    pub fn hand_overs(&self, holds: bool) -> HandOvers {
-        let handed = self.handed.iter().filter(|_| self.follows());
+    /// Takes note of whether this node holds something of older maps for others.
+    pub fn set_holds(&mut self, holds: bool) {
+        self.holds = holds;
+    }
+
+    /// What this replica says of itself.
+    pub fn hand_overs(&self) -> HandOvers {
+        let named = |address: &Address| {
+            let heard = self.heard.get(address);
+            self.follows() || heard.is_some_and(|heard| heard.said.holds)
+        };
+        let handed = self.handed.iter().filter(|(address, _)| named(address));
         HandOvers {
-            holds,
+            holds: self.holds,
             complete: self.is_complete(),
             handed: handed.map(|(address, life)| (*address, *life)).collect(),
         }
+    }
+
+    /// Under a first map: what this node holds can go, since all keepers are up, and say that it has handed over to them. True if that is
+    /// news.
+    pub fn close_own(&mut self, own: Origin) -> bool {
+        let mut others = self.keepers.iter().filter(|keeper| **keeper != self.own);
+        let has_it = |keeper: &Address| {
+            let handed = self.complete_keeper(keeper);
+            handed.is_some_and(|handed| handed.contains(&(own.address, own.incarnation)))
+        };
+        let may = self.holds && !self.follows() && self.closed().is_none();
+        if !may || !others.all(has_it) {
+            return false;
+        }
+        self.closed = Some(Arc::new(Closed {
+            map: self.deal.since,
+            lives: vec![(own.address, own.incarnation)],
+        }));
+        true
     }
 
     /// Closes the older maps, if all keepers are up, and say in their present lives that all have handed over to them. True if that is news.
@@ -415,17 +446,21 @@ impl Inheritance {
         (present && complete).then_some(&heard.said.handed)
     }
 
-    /// No node writes under an older map any more below this stamp, but for lives that begin with a clock set back: tombstones up to it
-    /// may go. The promises of those who keep the same shard are seen to elsewhere.
+    /// Below this stamp nothing that was written under older maps can come any more: all have handed it over and hold it no longer, and
+    /// nobody writes under those but with a clock that was set back. So tombstones up to it may go. The promises of those who keep the same shard are seen to elsewhere.
     pub fn frontier(&self) -> HlcTime {
-        if !self.is_complete() {
+        if !self.is_complete() || (self.follows() && self.holds) {
             return HlcTime::ZERO;
         }
         let others = self.nodes.iter().filter(|_| self.follows());
         let others = others.filter(|(address, _)| **address != self.own);
         let promise = |(address, life): (&Address, &Incarnation)| {
             let heard = self.heard.get(address).filter(|heard| heard.life == *life);
-            heard.map_or(HlcTime::ZERO, |heard| heard.promise)
+            // Under yet another map it would hand that over once more.
+            let done = |heard: &&Progress| heard.map == self.deal.since && !heard.said.holds;
+            heard
+                .filter(done)
+                .map_or(HlcTime::ZERO, |heard| heard.promise)
         };
         let latest = HlcTime {
             ms: u64::MAX,
@@ -436,13 +471,13 @@ impl Inheritance {
 
     /// Whether, of the nodes that are up, all go by the present map, all keepers have what the others had, and nobody holds anything but for
     /// nodes that are not up.
-    pub fn is_settled(&self, own_holds: bool) -> bool {
+    pub fn is_settled(&self) -> bool {
         let all_up = self.nodes.keys().all(|node| self.up.contains(node));
         let held = |holds: bool| holds && all_up;
         let settled = |node: &Address| {
             if *node == self.own {
                 let has = !self.keepers.contains(node) || self.has_all_of(&self.handed_list());
-                return !held(own_holds) && has;
+                return !held(self.holds) && has;
             }
             self.heard.get(node).is_some_and(|heard| {
                 heard.map == self.deal.since

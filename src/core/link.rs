@@ -55,6 +55,8 @@ pub struct Link {
     rules: LinkRules,
     peer_life: Incarnation,
     last_answer: Option<Millis>,
+    /// Of whichever life.
+    last_of_any: Option<Millis>,
     steady_from: Millis,
     /// When it first answered since it was last steady.
     trial_since: Option<Millis>,
@@ -69,6 +71,7 @@ impl Link {
             rules,
             peer_life: Incarnation::UNKNOWN,
             last_answer: None,
+            last_of_any: None,
             steady_from: 0,
             trial_since: None,
             long_outage_until: None,
@@ -79,6 +82,7 @@ impl Link {
     pub fn answered(&mut self, now: Millis, life: Incarnation) -> Change {
         let fresh = self.met(life);
         let last = self.last_answer.replace(now);
+        self.last_of_any = Some(now);
         let Some(last) = last.filter(|_| !fresh) else {
             self.steady_from = now;
             return Change::Fresh;
@@ -153,6 +157,13 @@ impl Link {
         has_been || self.last_answer.is_none_or(out)
     }
 
+    /// Whether the peer can be asked something now with hope for an answer. That it has begun a new life, of which no answer has come yet, does
+    /// not speak against it.
+    pub fn answers(&self, now: Millis) -> bool {
+        let last = self.last_of_any;
+        last.is_some_and(|last| now - last < self.rules.break_ms)
+    }
+
     /// The latest life of the peer that was met.
     pub fn peer_life(&self) -> Incarnation {
         self.peer_life
@@ -194,6 +205,16 @@ mod tests {
         assert_eq!(link.standing(0), Standing::Broken);
         assert_eq!(link.answered(40, life(1)), Change::Fresh);
         assert_eq!(link.standing(40), Standing::Steady);
+    }
+
+    #[test]
+    fn a_new_life_has_to_answer_before_data_flows_but_can_be_asked() {
+        let mut link = steady_until(1_000);
+        link.met(life(2));
+        assert_eq!(link.standing(1_100), Standing::Broken);
+        assert!(link.answers(1_100) && !link.answers(1_500));
+        assert_eq!(link.answered(1_600, life(2)), Change::Fresh);
+        assert!(link.answers(1_600));
     }
 
     #[test]

@@ -182,6 +182,11 @@ impl Peer {
 
     // --- link ---
 
+    /// See [`Link::answers`].
+    pub fn answers(&self, now: Millis) -> bool {
+        self.link.answers(now)
+    }
+
     /// What the link to it may be used for.
     pub fn standing(&self, now: Millis) -> Standing {
         self.link.standing(now)

@@ -240,6 +240,8 @@ fn judge(verb: Verb, answer: &Answer) -> (Outcome, Meaning) {
             value: answer.value.clone(),
         },
         (404, Verb::Get | Verb::Delete) => Outcome::Absent(Absence::Unnamed),
+        // It was passed on to a replica that has not answered.
+        (503, _) if answer.maybe_done => return (Outcome::Unknown, Meaning::Unanswered),
         (503 | 507, _) => return (Outcome::Refused, Meaning::Refused),
         (400..=499, _) => return (Outcome::Refused, Meaning::Unexpected(answer.status)),
         (status, _) => return (Outcome::Unknown, Meaning::Unexpected(status)),

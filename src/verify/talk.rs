@@ -93,6 +93,8 @@ pub(super) struct Answer {
     pub(super) metadata: Option<String>,
     /// The value read; what is not a string is kept as JSON text.
     pub(super) value: String,
+    /// Whether it says that nobody knows whether the write was done.
+    pub(super) maybe_done: bool,
 }
 
 /// What is known after a request.
@@ -170,6 +172,7 @@ struct Members {
     #[serde(rename = "causal-metadata")]
     metadata: Option<Box<RawValue>>,
     value: Option<Box<RawValue>>,
+    detail: Option<Box<RawValue>>,
 }
 
 fn parse(status: u16, body: &[u8]) -> Answer {
@@ -179,6 +182,7 @@ fn parse(status: u16, body: &[u8]) -> Answer {
         status,
         metadata: members.metadata.map(|metadata| metadata.get().to_owned()),
         value: serde_json::from_str(text).unwrap_or_else(|_| text.to_owned()),
+        maybe_done: status == 503 && members.detail.is_some(),
     }
 }
 

@@ -72,6 +72,7 @@ impl Causality {
             };
             self.parts.edges.freeze.tell(freeze);
             self.frozen.push(claim);
+            self.state.set_holds(true);
             self.go_on_serving();
             if share.is_some() {
                 self.state.take_over_own(self.frozen.clone());
@@ -197,7 +198,7 @@ impl Causality {
             return;
         }
         let since = self.state.domain().map;
-        let settled = self.state.inherited().is_settled(!self.frozen.is_empty());
+        let settled = self.state.inherited().is_settled();
         let waiting = std::mem::take(&mut self.awaiting);
         for (awaited, reply) in waiting {
             if awaited < since {
@@ -212,6 +213,7 @@ impl Causality {
 
     pub(super) fn drop_frozen(&mut self, given_up: bool) {
         self.frozen.clear();
+        self.state.set_holds(false);
         self.parts.edges.drop_frozen.tell(DropFrozen { given_up });
     }
 

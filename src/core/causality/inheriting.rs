@@ -57,6 +57,11 @@ impl CausalState {
         self.inherited.note(digest);
     }
 
+    /// Takes note of whether this node holds something of older maps for others.
+    pub fn set_holds(&mut self, holds: bool) {
+        self.inherited.set_holds(holds);
+    }
+
     /// What can be said of this domain to those who keep its keys later.
     pub fn claim(&self) -> Claim {
         Claim {
@@ -109,9 +114,10 @@ impl CausalState {
         older
     }
 
-    /// Closes the older maps if all that any keeper needs of them is with all. True if that is news: what is held for others may go.
+    /// Closes the older maps if all that any keeper needs of them is with all. True if
+    /// that is news.
     pub fn close_older_maps(&mut self) -> bool {
-        let closed = self.inherited.close_if_complete();
+        let closed = self.inherited.close_if_complete() || self.inherited.close_own(self.origin);
         if closed {
             self.resettle();
         }
