@@ -158,6 +158,10 @@ pub struct Causality {
     donors: BTreeMap<Address, Origin>,
     /// From whom it is taking over, and since when.
     taking_over: Option<(Address, Millis)>,
+    /// Since when it has gone by the present deal.
+    dealt_at: Millis,
+    /// Keys that others have handed over since.
+    keys_taken_over: u64,
     /// Who waits for the cluster to have settled, and under which map.
     awaiting: Vec<(MapId, Reply<Dealt>)>,
     /// When parked requests are looked at next; `None` while none is parked.
@@ -193,6 +197,8 @@ impl Causality {
             entered: parts.origin.incarnation,
             donors: BTreeMap::new(),
             taking_over: None,
+            dealt_at: parts.uptime.now(),
+            keys_taken_over: 0,
             awaiting: Vec::new(),
             alarm: None,
             parts,

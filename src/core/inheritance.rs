@@ -10,6 +10,7 @@
 //! *closed*: nobody needs to name them any more, and donors let go of what they hold.
 
 mod said;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::stamp::HlcTime;
 use super::wire::Digest;
 
 pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
+pub use self::standing::{NodeStanding, Standing};
 
 /// What was last heard of a node.
 #[derive(Debug, Clone)]
@@ -290,10 +292,22 @@ impl Inheritance {
         self.nodes.iter().filter_map(waited_for).collect()
     }
 
-    /// Whether the key can be read and written here: what its last keepers under the map before had is here, as one of them had it.
+    /// Whether the key can be read and written here: what one of its keepers had under the map before is here, and what one of them had under
+    /// the map before that, and so on down to one who had everything of older maps.
     pub fn is_ready(&self, key: &Key) -> bool {
-        let before = self.before.map(|deal| deal.domain_of(key));
-        before.is_none_or(|domain| self.claims.contains_key(&domain)) || self.is_complete()
+        let mut before = self.before;
+        while let Some(deal) = before {
+            let Some(claim) = self.claims.get(&deal.domain_of(key)) else {
+                return self.is_complete();
+            };
+            before = claim.before.filter(|_| !claim.whole);
+        }
+        true
+    }
+
+    /// How keys were dealt before.
+    pub fn before(&self) -> Option<Deal> {
+        self.before
     }
 
     /// What of a group of an older map is not here, as far as it concerns this key.

@@ -23,8 +23,8 @@ use crate::core::sharding::map::ShardMap;
 use crate::core::sharding::routing::Topology;
 use crate::core::wire::{self, Batch, Forward, Heartbeat, JoinRequest, Status, WireError};
 use crate::messages::causality::{
-    Answer, AwaitDeal, ClientReply, ClientRequest, Dealt, DigestReport, Operation, Outcome,
-    ReadDigest, ReadJoin, ReadStatus, Refusal,
+    Answer, AwaitDeal, ClientReply, ClientRequest, Dealt, DigestReport, HandOverReport, Operation,
+    Outcome, ReadDigest, ReadHandOvers, ReadJoin, ReadStatus, Refusal,
 };
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
@@ -51,6 +51,8 @@ pub struct GatewayEdges {
     pub digest: Edge<ReadDigest>,
     /// To `Causality`.
     pub dealt: Edge<AwaitDeal>,
+    /// To `Causality`.
+    pub hand_overs: Edge<ReadHandOvers>,
     /// To `Causality`.
     pub join: Edge<ReadJoin>,
     /// To `Broadcaster`.
@@ -307,6 +309,11 @@ impl Gateway {
     /// When too many wait for that, or the actors have stopped.
     pub(super) async fn dealt(&self, since: MapId) -> Result<Dealt, Problem> {
         let asked = self.ask(&self.edges.dealt, |reply| AwaitDeal { since, reply });
+        Ok(asked.await?)
+    }
+
+    pub(super) async fn hand_overs(&self) -> Result<HandOverReport, Problem> {
+        let asked = self.ask(&self.edges.hand_overs, |reply| ReadHandOvers { reply });
         Ok(asked.await?)
     }
 

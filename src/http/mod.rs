@@ -44,6 +44,7 @@ enum ShardRoute<'a> {
     KeyCount(&'a str),
     AddMember(&'a str),
     Reshard,
+    Status,
 }
 
 impl<'a> ShardRoute<'a> {
@@ -55,6 +56,7 @@ impl<'a> ShardRoute<'a> {
             ("key-count", Some(id)) => Some(Self::KeyCount(id)),
             ("add-member", Some(id)) => Some(Self::AddMember(id)),
             ("reshard", None) => Some(Self::Reshard),
+            ("status", None) => Some(Self::Status),
             _ => None,
         }
     }
@@ -67,12 +69,15 @@ impl<'a> ShardRoute<'a> {
             Self::KeyCount(_) => "/shard/key-count",
             Self::AddMember(_) => "/shard/add-member",
             Self::Reshard => "/shard/reshard",
+            Self::Status => "/shard/status",
         }
     }
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Ids | Self::OfThisNode | Self::Members(_) | Self::KeyCount(_) => "GET",
+            Self::Ids | Self::OfThisNode | Self::Members(_) | Self::KeyCount(_) | Self::Status => {
+                "GET"
+            }
             Self::AddMember(_) | Self::Reshard => "PUT",
         }
     }
@@ -179,6 +184,7 @@ async fn dispatch(
             shard::add_member(id, &body, gateway).await
         }
         (Route::Shard(ShardRoute::Reshard), &Method::PUT) => shard::reshard(&body, gateway).await,
+        (Route::Shard(ShardRoute::Status), &Method::GET) => shard::status(gateway).await,
         (Route::View, &Method::GET) => view::read(gateway).await,
         (Route::View, &Method::PUT) => view::add(&body, gateway).await,
         (Route::View, &Method::DELETE) => view::remove(&body, gateway).await,

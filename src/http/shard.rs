@@ -10,6 +10,7 @@ use super::forward::Forwarder;
 use super::gateway::Gateway;
 use super::view;
 use crate::core::id::{Address, MapId, ShardId};
+use crate::core::inheritance::NodeStanding;
 use crate::messages::causality::{Dealt, Refusal};
 use crate::messages::view::{MapChange, MapOutcome};
 
@@ -82,6 +83,44 @@ pub(super) async fn reshard(body: &[u8], gateway: &Gateway) -> Result<HttpRespon
     let shards = shard_count(body)?;
     done(deal(shards, gateway).await?)?;
     Ok(json(StatusCode::OK, r#"{"result":"resharded"}"#))
+}
+
+/// What is left to be done after keys were dealt anew, as this node knows it.
+pub(super) async fn status(gateway: &Gateway) -> Result<HttpResponse, Problem> {
+    let report = gateway.hand_overs().await?;
+    let topology = gateway.topology();
+    let standing = report.standing;
+    let text = |id: Option<MapId>| id.map(|id| id.to_string());
+    let node = |node: &NodeStanding| {
+        let shard = topology.map.shard_of_node(node.node);
+        serde_json::json!({
+            "socket-address": node.node.to_string(),
+            "up": node.up,
+            "shard-id": shard.map(|shard| shard.to_string()),
+            "dealt-by": text(node.since),
+            "holds-older-data": node.holds,
+            "waits-for": node.waits_for.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    let taking_over = report
+        .taking_over
+        .map(|(from, ms)| serde_json::json!({ "from": from.to_string(), "for-ms": ms }));
+    let status = serde_json::json!({
+        "map": topology.map.id().to_string(),
+        "dealt-by": standing.since.to_string(),
+        "shard-count": standing.shards,
+        "settled": standing.settled,
+        "older-maps-closed": standing.closed,
+        "nodes": standing.nodes.iter().map(node).collect::<Vec<_>>(),
+        "this-node": {
+            "socket-address": topology.own.to_string(),
+            "dealt-ms-ago": report.age_ms,
+            "keys-taken-over": report.keys_taken_over,
+            "keys-held-for-others": gateway.metrics().keys_frozen.get(),
+            "taking-over": taking_over,
+        },
+    });
+    Ok(json(StatusCode::OK, status.to_string()))
 }
 
 /// Returns once the nodes in the view have settled under a map with so many shards, or with the reason why they will not. Of maps that are

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::mailbox::Reply;
+use crate::core::Millis;
 use crate::core::aside::Settled;
 use crate::core::clock::Clocks;
 use crate::core::coverage::Coverage;
 use crate::core::ended::{Ended, Lost, Settlement};
 use crate::core::given_up::GivenUp;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
+use crate::core::inheritance::Standing;
 use crate::core::join::Cut;
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
@@ -389,6 +391,26 @@ pub enum Dealt {
     Done,
     /// Another map holds by now.
     Superseded,
+}
+
+/// http → `Causality`: how far hand-overs are.
+#[derive(Debug)]
+pub struct ReadHandOvers {
+    /// Gets the report.
+    pub reply: Reply<HandOverReport>,
+}
+
+/// Answer to [`ReadHandOvers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandOverReport {
+    /// The cluster, as this node knows it.
+    pub standing: Standing,
+    /// Milliseconds since this node has gone by the map.
+    pub age_ms: Millis,
+    /// Keys that others have handed over to this node since.
+    pub keys_taken_over: u64,
+    /// From whom it is taking over now, and for how many milliseconds.
+    pub taking_over: Option<(Address, Millis)>,
 }
 
 /// node → `Causality`: answer no more clients. After the answer all parked requests are answered

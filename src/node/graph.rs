@@ -88,6 +88,7 @@ impl Graph {
             status: self.to_causality(),
             digest: self.to_causality(),
             dealt: self.to_causality(),
+            hand_overs: self.to_causality(),
             join: self.to_causality(),
             heartbeat: self.to_broadcaster(),
             batch: self.to_broadcaster(),

@@ -104,29 +104,34 @@ pub(crate) fn any_lives() -> impl Strategy<Value = Vec<(Address, Incarnation)>> 
     })
 }
 
+fn any_deal() -> impl Strategy<Value = Deal> {
+    let deal = (any_domain(), 1_u32..5);
+    deal.prop_map(|(domain, shards)| Deal {
+        since: domain.map,
+        shards,
+    })
+}
+
 pub(crate) fn any_claims() -> impl Strategy<Value = Vec<Claim>> {
-    let claim = (any_domain(), any_coverage(), any::<bool>());
-    let claim = claim.prop_map(|(domain, covered, whole)| Claim {
+    let before = proptest::option::of(any_deal());
+    let claim = (any_domain(), any_coverage(), any::<bool>(), before);
+    let claim = claim.prop_map(|(domain, covered, whole, before)| Claim {
         domain,
         covered,
         whole,
+        before,
     });
     vec(claim, 0..3)
 }
 
 pub(crate) fn any_inherited() -> impl Strategy<Value = Inherited> {
-    let deal = (any_domain(), 1_u32..5);
-    let deal = deal.prop_map(|(domain, shards)| Deal {
-        since: domain.map,
-        shards,
-    });
     let closed = (any_domain(), any_lives());
     let closed = closed.prop_map(|(domain, lives)| Closed {
         map: domain.map,
         lives,
     });
     let closed = proptest::option::of(closed);
-    (vec(deal, 0..3), any_claims(), any_lives(), closed).prop_map(
+    (vec(any_deal(), 0..3), any_claims(), any_lives(), closed).prop_map(
         |(deals, claims, handed, closed)| Inherited {
             deals,
             claims,

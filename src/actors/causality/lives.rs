@@ -72,6 +72,8 @@ impl Causality {
         self.collected = HlcTime::ZERO;
         self.crowded_since = None;
         self.repair.ended();
+        self.donors.clear();
+        self.taking_over = None;
         self.gauge_buffer();
     }
 

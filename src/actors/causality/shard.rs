@@ -9,7 +9,7 @@ use crate::core::id::{Address, Domain, Incarnation, Key, ShardId};
 use crate::core::inheritance::{Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
-use crate::messages::causality::{AwaitDeal, Dealt};
+use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers};
 use crate::messages::mailbox::{Mail, Reply};
 use crate::messages::store::{ApplyOlder, DropFrozen, Freeze, ReadHandOver, TakeOwn};
 use crate::messages::view::{IncarnationRenewed, ViewChanged};
@@ -61,8 +61,8 @@ impl Causality {
         self.entered = incarnation;
         let renewed = &self.parts.edges.renewed;
         renewed.tell(IncarnationRenewed { incarnation });
-        self.donors.clear();
-        self.taking_over = None;
+        self.dealt_at = self.parts.uptime.now();
+        self.keys_taken_over = 0;
         if had && another_deal && !is_over {
             let share = self.share();
             let freeze = Freeze {
@@ -157,6 +157,7 @@ impl Causality {
                 let keys: usize = older.iter().map(|older| older.writes.len()).sum();
                 let domain = self.state.domain();
                 log::info!("took over {keys} keys for {domain} from {from} in {took} ms");
+                self.keys_taken_over += keys as u64;
                 self.parts.metrics.keys_taken_over.inc_by(keys as u64);
                 self.apply_older(older);
                 "ok"
@@ -268,6 +269,21 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
         forgotten: changed.forgotten.clone(),
         keepers: changed.map.nodes().collect(),
         up: up.collect(),
+    }
+}
+
+impl Handler<Mail<ReadHandOvers>> for Causality {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<ReadHandOvers>, _: &mut Context<Self>) {
+        let now = self.parts.uptime.now();
+        let taking_over = self.taking_over;
+        let _ = mail.open().reply.send(HandOverReport {
+            standing: self.state.inherited().standing(),
+            age_ms: now - self.dealt_at,
+            keys_taken_over: self.keys_taken_over,
+            taking_over: taking_over.map(|(from, since)| (from, now - since)),
+        });
     }
 }
 

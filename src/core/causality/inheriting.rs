@@ -68,6 +68,7 @@ impl CausalState {
             domain: self.domain,
             covered: self.covered.clone(),
             whole: self.inherited.is_whole(),
+            before: self.inherited.before(),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Claim {
     pub covered: Coverage,
     /// Whether a donor had everything of still older maps: then nothing of those is to be had from another donor of this domain.
     pub whole: bool,
+    /// How keys were dealt before the map of the domain.
+    pub before: Option<Deal>,
 }
 
 /// Winners that were written under an older map.
