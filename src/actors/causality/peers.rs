@@ -221,6 +221,7 @@ impl Causality {
         metrics.repaired_keys.inc_by(keys as u64);
         self.apply_older(older);
         self.apply(writes);
+        self.release_decided();
         if self.serving.status() == Status::Starting {
             log::info!("caught up from {from}: {keys} keys in {took} ms");
             self.serve();

@@ -160,6 +160,7 @@ impl Causality {
                 self.keys_taken_over += keys as u64;
                 self.parts.metrics.keys_taken_over.inc_by(keys as u64);
                 self.apply_older(older);
+                self.release_decided();
                 "ok"
             }
             Err(reason) => {
@@ -174,11 +175,11 @@ impl Causality {
         self.beat();
     }
 
-    pub(super) fn apply_older(&mut self, older: Vec<OlderWrites>) {
+    /// Has the store apply these. Requests that wait are not looked at: there may be more to apply of what has become visible.
+    pub(super) fn apply_older(&self, older: Vec<OlderWrites>) {
         if !older.is_empty() {
             self.parts.edges.apply_older.tell(ApplyOlder { older });
         }
-        self.release_decided();
     }
 
     /// Closes older maps, once nobody needs them; tells who waits for that.
