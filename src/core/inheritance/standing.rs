@@ -36,6 +36,39 @@ pub struct NodeStanding {
 }
 
 impl Inheritance {
+    /// Whether, of the nodes that are up, all go by the present map, all keepers have what the others had, and nobody holds anything but for
+    /// nodes that are not up.
+    pub fn is_settled(&self) -> bool {
+        let all_up = self.nodes.keys().all(|node| self.up.contains(node));
+        let held = |holds: bool| holds && all_up;
+        let settled = |node: &Address| {
+            if *node == self.own {
+                let has = !self.keepers.contains(node) || self.has_all_of(&self.handed_list());
+                return !held(self.holds) && has;
+            }
+            self.heard.get(node).is_some_and(|heard| {
+                heard.map == self.deal.since
+                    && !held(heard.said.holds)
+                    && (!self.keepers.contains(node) || self.has_all_of(&heard.said.handed))
+            })
+        };
+        self.up.iter().all(settled)
+    }
+
+    fn handed_list(&self) -> Vec<(Address, Incarnation)> {
+        self.handed.iter().map(|(a, life)| (*a, *life)).collect()
+    }
+
+    /// Whether the nodes that are up are all among these.
+    fn has_all_of(&self, handed: &[(Address, Incarnation)]) -> bool {
+        !self.follows()
+            || self.up.iter().all(|node| {
+                let life = self.nodes.get(node).copied().unwrap_or_default();
+                let found = handed.binary_search_by_key(node, |(a, _)| *a);
+                found.is_ok_and(|at| handed[at].1 >= life)
+            })
+    }
+
     /// How far the cluster is.
     pub fn standing(&self) -> Standing {
         Standing {
