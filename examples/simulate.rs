@@ -43,6 +43,9 @@ struct Arguments {
     /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes, more deletes than are kept
     #[arg(long)]
     ends: bool,
+    /// Clusters with shards, and faults about these on top
+    #[arg(long, conflicts_with = "ends")]
+    shards: bool,
     /// Stop at the first seed that fails
     #[arg(long)]
     first: bool,
@@ -53,10 +56,19 @@ struct Arguments {
 
 impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
-        if self.ends {
-            Plan::with_ends(seed)
-        } else {
-            Plan::from_seed(seed)
+        match (self.ends, self.shards) {
+            (true, _) => Plan::with_ends(seed),
+            (false, true) => Plan::with_shards(seed),
+            (false, false) => Plan::from_seed(seed),
+        }
+    }
+
+    /// What says so on the command line.
+    fn plans(&self) -> &'static str {
+        match (self.ends, self.shards) {
+            (true, _) => " --ends",
+            (false, true) => " --shards",
+            (false, false) => "",
         }
     }
 }
@@ -105,6 +117,9 @@ fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
         shape.nodes, shape.starts_ms, shape.skews_ms
     );
     println!("{:?}, tight: {}", short.weather, shape.tight);
+    if let Some(shards) = &shape.shards {
+        println!("{shards:?}");
+    }
     for fault in &short.faults {
         println!("  {:>6} ms  {:?}", fault.at_ms, fault.what);
     }
@@ -145,7 +160,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         drop(done);
         let mut reported = Duration::ZERO;
         for (plan, verdict) in verdicts {
-            report_failure(&plan, &verdict, arguments.ends);
+            report_failure(&plan, &verdict, arguments.plans());
             batch.add(&plan, verdict);
             let elapsed = began.elapsed();
             if elapsed > reported + Duration::from_secs(10) {
@@ -161,14 +176,13 @@ fn run_all(arguments: &Arguments) -> ExitCode {
     finish(&batch, began.elapsed(), threads)
 }
 
-fn report_failure(plan: &Plan, verdict: &Verdict, ends: bool) {
+fn report_failure(plan: &Plan, verdict: &Verdict, plans: &str) {
     if let Some(violation) = verdict.violations.first() {
         println!("seed {}: {}", plan.seed, violation.name);
         println!("  {}", violation.text.replace('\n', "\n  "));
         println!(
-            "  replay: cargo run --release --example simulate -- --seed {}{}",
-            plan.seed,
-            if ends { " --ends" } else { "" }
+            "  replay: cargo run --release --example simulate -- --seed {}{plans}",
+            plan.seed
         );
     }
 }

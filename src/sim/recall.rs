@@ -41,17 +41,22 @@ const GIVEN_UP: Duration = Duration::from_secs(3);
 /// What is wrong with nodes that agree.
 pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
     let mut reports = Vec::new();
+    let mut present = Vec::new();
     for node in 0..known.cluster.addresses.len() {
-        reports.extend(known.cluster.digest(node).await);
+        let report = known.cluster.digest(node).await;
+        present.extend(report.as_ref().map(|report| report.origin));
+        // One that keeps no shard has no say.
+        let shards = known.cluster.shards();
+        let keeps = shards.iter().any(|(_, members)| members.contains(&node));
+        reports.extend(report.filter(|_| keeps).map(|report| (node, report)));
     }
-    let present: Vec<Origin> = reports.iter().map(|report| report.origin).collect();
-    let asked = |(node, report)| Asked {
+    let nodes = reports.iter().map(|(node, report)| Asked {
         known,
-        node,
+        node: *node,
         report,
         present: &present,
-    };
-    let nodes: Vec<Asked<'_>> = reports.iter().enumerate().map(asked).collect();
+    });
+    let nodes: Vec<Asked<'_>> = nodes.collect();
     let mut wrong = Vec::new();
     for node in &nodes {
         wrong.extend(node.judge_itself().await);
@@ -141,10 +146,21 @@ impl Asked<'_> {
             .iter()
             .filter_map(|key| Key::new(&key_name(*key)))
         {
+            if !self.keeps(&key) {
+                continue;
+            }
             let answer = self.ask(Operation::Get { key }, &fresh).await;
             wrong.extend(answer.and_then(|answer| self.judge_answer(&answer, &fresh).err()));
         }
         wrong
+    }
+
+    fn keeps(&self, key: &Key) -> bool {
+        let gateway = self.known.cluster.gateway(self.node);
+        gateway.is_some_and(|gateway| {
+            let topology = gateway.topology();
+            topology.is_own(topology.map.shard_of(key))
+        })
     }
 
     async fn ask(&self, operation: Operation, metadata: &Metadata) -> Option<Answer> {
@@ -187,14 +203,17 @@ impl Asked<'_> {
             return Err(("unmeetable metadata", text));
         }
         let (given, lost) = answer.metadata(sent.clone());
-        let mut past = given.clocks.iter().flat_map(|(_, clock)| self.past(clock));
+        // Groups of other shards pass through as they are.
+        let own = |metadata: &Metadata| metadata.clocks.get(&self.report.domain).cloned();
+        let given_own = own(&given).unwrap_or_default();
+        let mut past = self.past(&given_own);
         if let Some(origin) = past.next() {
             let (sent, given) = (sent.to_json(), given.to_json());
             let text = format!("n{node} gave {given} for {sent} at rest: {origin} has ended");
             return Err(("an ended life is named", text));
         }
-        for (_, clock) in sent.clocks.iter() {
-            self.judge_lost(&lost, clock).map_err(|(name, why)| {
+        if let Some(clock) = own(sent) {
+            self.judge_lost(&lost, &clock).map_err(|(name, why)| {
                 let sent = sent.to_json();
                 let text = format!("n{node} answered {sent} with lost {lost:?}: {why}");
                 (name, text)

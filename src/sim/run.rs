@@ -1,5 +1,6 @@
 //! Runs a plan and judges what came of it.
 
+mod agreement;
 mod judge;
 mod losses;
 
@@ -18,7 +19,6 @@ use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
 use super::recall;
 use super::rest;
-use super::samples::{family, samples};
 use super::watch::{self, Watch};
 use crate::core::id::{Dot, Origin};
 use crate::core::metadata::{Metadata, clocks_to_json};
@@ -177,8 +177,9 @@ impl Run {
         actix_rt::spawn(async move {
             for (session, address) in (0..).zip(addresses.into_iter().cycle()) {
                 tokio::time::sleep(LOOK_EVERY).await;
+                let domain = watch::domain_of(&network, address);
                 if let Some(cut) = watch::cut(&network, address, session).await {
-                    watch.borrow_mut().look(&cut);
+                    watch.borrow_mut().look(domain, &cut);
                 }
             }
         })
@@ -193,6 +194,7 @@ impl Run {
             clients: self.clients.clone(),
             watch: self.watch.clone(),
             nobody_left_out: !self.plan.forgets() && !self.plan.sets_clocks_back(),
+            first_map: self.cluster.first_map().map(|map| map.id()),
         };
         let address = self.cluster.addresses[request.node];
         actix_rt::spawn(asking.ask(address, request))
@@ -360,64 +362,5 @@ impl Run {
             is_lost: is_plain.then_some(&is_lost),
         };
         recall::judge(&known).await
-    }
-
-    /// What is not yet as it must be at quiet.
-    async fn disagreement(&self) -> Option<String> {
-        let mut digests = Vec::new();
-        for (node, digest) in self.digests().await.into_iter().enumerate() {
-            let Some(digest) = digest else {
-                return Some(format!("n{node} does not answer"));
-            };
-            digests.push(digest);
-        }
-        let first = &digests[0];
-        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash);
-        let same = |d: &DigestReport| d.covered == first.covered && values(d) == values(first);
-        if let Some(other) = digests.iter().position(|digest| !same(digest)) {
-            let (one, other_one) = (values(first), values(&digests[other]));
-            let (covered, theirs) = (&first.covered, &digests[other].covered);
-            return Some(if covered == theirs {
-                format!("n0 has keys, hash {one:?}, n{other} {other_one:?}")
-            } else {
-                format!("n0 covers {covered:?}, n{other} {theirs:?}")
-            });
-        }
-        let floor = |d: &DigestReport| first.covered.floor(&d.origin.address);
-        if let Some(unsettled) = digests.iter().find(|d| floor(d) < d.origin.incarnation) {
-            let (life, floor) = (unsettled.origin, floor(unsettled));
-            return Some(format!(
-                "earlier lives than {life} have ended only below {floor:?}"
-            ));
-        }
-        for node in 0..self.cluster.addresses.len() {
-            let view = self.cluster.gateway(node)?.read_view().await;
-            if view.as_ref() != Some(&self.cluster.addresses) {
-                return Some(format!("n{node} has the view {view:?}"));
-            }
-        }
-        self.busy_gauge()
-    }
-
-    /// A gauge of a node that runs, which is not what it is at rest: nothing waits, and every link is steady.
-    fn busy_gauge(&self) -> Option<String> {
-        let at_rest = [
-            ("causet_parked_requests", 0),
-            ("causet_causal_buffer_writes", 0),
-            ("causet_outbox_writes", 0),
-            (ASIDE, 0),
-            ("causet_link_state", 2),
-        ];
-        let texts = self.cluster.metrics();
-        let running = texts.iter().take(self.cluster.addresses.len());
-        for (node, text) in running.enumerate() {
-            for (gauge, rest) in at_rest {
-                let is_busy = |(name, value): &(&str, u64)| family(name) == gauge && *value != rest;
-                if let Some((name, value)) = samples(text).find(is_busy) {
-                    return Some(format!("n{node} has {name} at {value}"));
-                }
-            }
-        }
-        None
     }
 }

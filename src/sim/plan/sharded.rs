@@ -1,0 +1,125 @@
+//! Plans for clusters with shards: the faults of all plans, and some that are about shards.
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::draft::Draft;
+use super::{Fault, Kind, Plan, Shape, Shards};
+
+/// The plan of a seed.
+pub(super) fn plan(seed: u64) -> Plan {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5AAD);
+    let shape = shape(&mut rng);
+    let mut draft = Draft::of(rng, seed, shape);
+    draft.add_some();
+    let mut kinds = Kind::OF_SHARDS.to_vec();
+    kinds.shuffle(&mut draft.rng);
+    kinds.truncate(draft.rng.random_range(1..=3));
+    for kind in kinds {
+        draft.add(kind);
+    }
+    draft.fill();
+    draft.plan
+}
+
+/// Four to nine nodes, of which up to two keep no shard, as far as the others are enough.
+fn shape(rng: &mut ChaCha8Rng) -> Shape {
+    let nodes: u8 = rng.random_range(4..=9);
+    let count = rng.random_range(2..=(nodes / 2).min(4));
+    let others = *[0, 0, 1, 2].choose(rng).unwrap_or(&0);
+    let others = others.min(nodes - 2 * count);
+    let mut told = vec![Some(count); usize::from(nodes - others)];
+    told.extend((0..others).map(|_| None));
+    told.shuffle(rng);
+    Shape {
+        nodes,
+        starts_ms: (0..nodes).map(|_| rng.random_range(0..100)).collect(),
+        skews_ms: (0..nodes).map(|_| rng.random_range(-50..50)).collect(),
+        tight: false,
+        forget_after_ms: None,
+        tombstones_max: None,
+        shards: Some(Shards { count, told }),
+    }
+}
+
+impl Draft {
+    /// Adds one of [`Kind::OF_SHARDS`], once; nothing where there are no shards.
+    pub(super) fn add_of_shards(&mut self, kind: Kind) {
+        let Some(shards) = self.plan.shape.shards.clone() else {
+            return;
+        };
+        let mut numbers: Vec<u8> = (0..shards.count).collect();
+        numbers.shuffle(&mut self.rng);
+        let members = |shard: usize| -> Vec<usize> { shards.members(numbers[shard]).collect() };
+        let at = self.time(16_000);
+        let end = at + self.rng.random_range(300..15_000);
+        match kind {
+            Kind::CutWithinShard => {
+                let mut members = members(0);
+                members.shuffle(&mut self.rng);
+                let some = self.rng.random_range(1..members.len());
+                let (some, others) = members.split_at(some);
+                self.part(some, others, at, end);
+            }
+            Kind::CutBetweenShards => {
+                let (some, others) = (members(0), members(1));
+                self.part(&some, &others, at, end);
+            }
+            Kind::ShardAway => self.add_shard_away(&members(0), at, end),
+            _ => self.add_wrong_count(&shards),
+        }
+    }
+
+    /// Nothing passes between these and those, or in one direction alone.
+    fn part(&mut self, some: &[usize], others: &[usize], at: u64, end: u64) {
+        let back = self.rng.random_bool(0.7);
+        for one in some {
+            for other in others {
+                self.fault(at, Fault::Cut(*one, *other));
+                self.fault(end, Fault::Mend(*one, *other));
+                if back {
+                    self.fault(at, Fault::Cut(*other, *one));
+                    self.fault(end, Fault::Mend(*other, *one));
+                }
+            }
+        }
+    }
+
+    fn add_shard_away(&mut self, members: &[usize], at: u64, end: u64) {
+        if self.rng.random_bool(0.5) {
+            let group_of = |n| u8::from(members.contains(&usize::from(n)));
+            let groups = (0..self.plan.shape.nodes).map(group_of).collect();
+            self.fault(at, Fault::Split(groups));
+            self.fault(end, Fault::Heal);
+            return;
+        }
+        for member in members {
+            let later = self.rng.random_range(0..500);
+            self.fault(at + later, Fault::Crash(*member));
+            self.fault(end + later, Fault::Start(*member));
+        }
+    }
+
+    /// A node restarts with a wrong number, and is asked for something before it can have heard of the others' map.
+    fn add_wrong_count(&mut self, shards: &Shards) {
+        let keepers: Vec<usize> = shards.keepers().collect();
+        let wrong = shards.wrong_count();
+        let (Some(node), Some(wrong)) = (keepers.choose(&mut self.rng).copied(), wrong) else {
+            return;
+        };
+        if let Some(shards) = &mut self.plan.shape.shards {
+            // One of them may be wrong, or these would be a cluster of their own.
+            let right = |told: &Option<u8>| told.is_none_or(|told| told == shards.count);
+            if shards.told.iter().all(right) {
+                shards.told[node] = Some(wrong);
+            }
+        }
+        let at = self.time(5_000);
+        self.fault(at, Fault::Crash(node));
+        self.fault(at + 500, Fault::Start(node));
+        for n in 0..20 {
+            self.request_at(at + 500 + n / 4, node);
+        }
+    }
+}
