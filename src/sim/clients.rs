@@ -347,6 +347,16 @@ impl Clients {
         }
     }
 
+    /// These writes were made, and their clients were perhaps not told.
+    pub(super) fn learn_made(&mut self, made: &BTreeMap<u64, Dot>) {
+        for (request, dot) in made {
+            let known = usize::try_from(*request).ok();
+            if let Some(known) = known.and_then(|id| self.dots.get_mut(id)) {
+                known.get_or_insert(*dot);
+            }
+        }
+    }
+
     /// An answer is not of the contract's form.
     pub(super) fn malformed(&mut self, sent: &Sent, why: String) {
         let text = || format!("operation {} was answered with {why}", sent.id);
@@ -387,7 +397,7 @@ impl Clients {
         named.chain(made.map(|dot| (dot.origin, dot.counter)))
     }
 
-    /// The acknowledged writes: which operation made which.
+    /// The writes that were acknowledged, or are known to have been made: which operation made which.
     pub fn acknowledged(&self) -> impl Iterator<Item = (OperationId, Dot)> + '_ {
         let made = self.dots.iter().enumerate();
         made.filter_map(|(id, dot)| Some((OperationId(id as u64), (*dot)?)))

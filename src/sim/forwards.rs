@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::core::id::{Address, Key};
+use crate::core::id::{Address, Dot, Key};
 use crate::core::metadata::Metadata;
-use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsRequest};
+use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsMethod, KvsRequest};
 use crate::messages::causality::{DigestReport, Operation, Seen};
 use crate::node::Node;
 
@@ -33,6 +33,13 @@ impl Performed {
         let seen = seen.filter(|seen| seen.domain == report.domain);
         Some(Self { report, seen })
     }
+
+    /// The write that the node made, of which it gave this metadata: the latest of its own that this names.
+    pub(super) fn made(&self, given: &Metadata) -> Option<Dot> {
+        let origin = self.report.origin;
+        let counter = given.clocks.get(&self.report.domain)?.get(&origin);
+        (counter > 0).then_some(Dot { origin, counter })
+    }
 }
 
 /// All requests that were passed on.
@@ -42,6 +49,8 @@ pub(super) struct Forwards {
     asked: BTreeMap<u64, BTreeSet<Address>>,
     /// By request: what came of it last, if anything did.
     performed: BTreeMap<u64, (KvsAnswer, Rc<Performed>)>,
+    /// By request: the write that was made for it, whether or not anybody was told.
+    made: BTreeMap<u64, Dot>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -96,9 +105,23 @@ impl Forwards {
 
     /// A node has performed it.
     pub(super) fn performs(&mut self, request: &KvsRequest, answer: KvsAnswer, by: Performed) {
-        if let Some(tag) = tag(request) {
-            self.performed.insert(tag, (answer, Rc::new(by)));
+        let Some(tag) = tag(request) else {
+            return;
+        };
+        let metadata = serde_json::from_slice::<serde_json::Value>(&answer.body);
+        let metadata = metadata.map(|body| body["causal-metadata"].to_string());
+        let metadata = metadata.ok().and_then(|it| Metadata::from_json(&it).ok());
+        let made = metadata.and_then(|metadata| by.made(&metadata));
+        let is_write = request.method != KvsMethod::Get && answer.status < 400;
+        if let Some(dot) = made.filter(|_| is_write) {
+            self.made.insert(tag, dot);
         }
+        self.performed.insert(tag, (answer, Rc::new(by)));
+    }
+
+    /// The writes that were made for requests that were passed on, by request.
+    pub(super) fn made(&self) -> &BTreeMap<u64, Dot> {
+        &self.made
     }
 
     /// Who has performed this one, and has answered so.

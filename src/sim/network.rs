@@ -20,7 +20,7 @@ use self::transport::Transport;
 use super::forwards::Performed;
 use super::run::Violation;
 use super::traffic::{Traffic, UnderWay, Way};
-use crate::core::id::Address;
+use crate::core::id::{Address, Dot};
 use crate::core::roster::RosterEntry;
 use crate::core::wire::KvsAnswer;
 use crate::http::forward::Forwarder;
@@ -132,6 +132,11 @@ impl Network {
     /// Who has performed a request that was passed on, and was answered so.
     pub(super) fn performed(&self, request: u64, answer: &KvsAnswer) -> Option<Rc<Performed>> {
         self.0.borrow().forwards.performed(request, answer)
+    }
+
+    /// The writes that were made for requests that were passed on.
+    pub(super) fn made(&self) -> BTreeMap<u64, Dot> {
+        self.0.borrow().forwards.made().clone()
     }
 
     /// How often what happened to requests that were passed on.

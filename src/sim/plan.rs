@@ -91,13 +91,14 @@ impl Shards {
         ShardMap::first(&keepers, usize::from(count)).ok()
     }
 
-    /// Another `SHARD_COUNT`, by which a node would find another map than the others, which gives way to theirs.
+    /// Another `SHARD_COUNT`, by which a node would find another map than the others, which gives way to theirs. Not 1: by that one it
+    /// would pass nothing on.
     pub(super) fn wrong_count(&self) -> Option<u8> {
         let places = u8::try_from(self.told.len()).ok()?;
         let addresses: Vec<Address> = (0..places).map(address).collect();
         let id = |count| Some(self.first_map(&addresses, count)?.id());
-        let gives_way = |count: &u8| id(*count) < id(self.count) && id(*count).is_some();
-        (1..=places / 2).find(gives_way)
+        let gives_way = |count: &u8| id(*count).is_some_and(|other| Some(other) < id(self.count));
+        (2..=places / 2).find(gives_way)
     }
 }
 

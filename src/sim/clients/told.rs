@@ -140,8 +140,7 @@ impl Told {
         let origin = report.origin;
         let given = self.metadata.clocks.get(&report.domain);
         let named = |dot: &Dot| given.is_some_and(|given| given.covers(dot));
-        let made = given.map(|given| given.get(&origin)).filter(|n| *n > 0);
-        let made = made.map(|counter| Dot { origin, counter });
+        let made = performed.made(&self.metadata);
         let fits = |seen: &&Seen| match (&self.what, &seen.version.content) {
             (What::Written, _) => Some(seen.version.dot) == made,
             (What::Found(value), Content::Value(its)) => value == its.json(),

@@ -123,3 +123,37 @@ impl Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn shards(plan: &Plan) -> &Shards {
+        plan.shape.shards.as_ref().unwrap()
+    }
+
+    #[test]
+    fn a_seed_always_means_the_same_and_another_seed_something_else() {
+        assert_eq!(Plan::with_shards(7), Plan::with_shards(7));
+        assert_ne!(Plan::with_shards(7), Plan::with_shards(8));
+    }
+
+    #[test]
+    fn every_shard_has_two_nodes_at_least_and_all_there_is_about_shards_comes_up() {
+        let (mut kinds, mut without, mut wrong) = (BTreeSet::new(), 0, 0);
+        for seed in 0..100 {
+            let plan = Plan::with_shards(seed);
+            let shards = shards(&plan);
+            assert!((4..=9).contains(&plan.shape.nodes) && (2..=4).contains(&shards.count));
+            assert!((0..shards.count).all(|shard| shards.members(shard).count() >= 2));
+            without += usize::from(shards.told.contains(&None));
+            let misled = |told: &Option<u8>| told.is_some_and(|told| told != shards.count);
+            wrong += usize::from(shards.told.iter().any(misled));
+            kinds.extend(plan.kinds.clone());
+        }
+        assert!(Kind::OF_SHARDS.iter().all(|kind| kinds.contains(kind)));
+        assert!(without > 10 && wrong > 5, "{without}, {wrong}");
+    }
+}
