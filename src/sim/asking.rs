@@ -79,7 +79,7 @@ impl Asking {
         }
         let told = Told::by_http(&answer, sent, performed.as_deref());
         let told = told.unwrap_or_else(|why| {
-            self.clients.borrow_mut().malformed(sent, why);
+            self.clients.borrow_mut().malformed(sent, &why);
             refused(sent)
         });
         if !matches!(told.what, What::Refused | What::Unknown) {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
-pub(super) use told::{Told, What};
 use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
@@ -20,6 +19,7 @@ use crate::core::wire::{KvsMethod, KvsRequest};
 use crate::core::write::Value;
 use crate::http::gateway::Gateway;
 use crate::messages::causality::{self, Answer, DigestReport, Seen};
+pub(super) use told::{Told, What};
 
 /// Metadata, and the operations whose answers it was made of.
 #[derive(Debug, Clone, Default)]
@@ -358,7 +358,7 @@ impl Clients {
     }
 
     /// An answer is not of the contract's form.
-    pub(super) fn malformed(&mut self, sent: &Sent, why: String) {
+    pub(super) fn malformed(&mut self, sent: &Sent, why: &str) {
         let text = || format!("operation {} was answered with {why}", sent.id);
         self.broken.note("malformed answer", text);
     }

@@ -83,7 +83,9 @@ impl Shards {
     /// Those that keep this one: nodes are dealt in turn.
     pub fn members(&self, shard: u8) -> impl Iterator<Item = usize> + '_ {
         let skipped = usize::from(shard);
-        self.keepers().skip(skipped).step_by(usize::from(self.count))
+        self.keepers()
+            .skip(skipped)
+            .step_by(usize::from(self.count))
     }
 
     fn first_map(&self, addresses: &[Address], count: u8) -> Option<ShardMap> {

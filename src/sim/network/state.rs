@@ -77,7 +77,13 @@ impl State {
     }
 
     /// Takes note of a message and says how long it takes; `None` if it does not arrive.
-    pub(super) fn pass(&mut self, from: Address, to: Address, what: &str, bytes: &[u8]) -> Option<Duration> {
+    pub(super) fn pass(
+        &mut self,
+        from: Address,
+        to: Address,
+        what: &str,
+        bytes: &[u8],
+    ) -> Option<Duration> {
         let is_cut = self.cut.contains(&(from, to));
         let is_lost = self.rng.random_range(0..1_000) < self.weather.loss;
         let delay = self.delay(from, to);

@@ -212,10 +212,9 @@ impl Draft {
             Kind::IsolatedRestart => self.add_isolated_restart(),
             Kind::ManyRestarts => self.add_many_restarts(),
             Kind::Deletes => self.add_deletes(),
-            Kind::CutWithinShard
-            | Kind::CutBetweenShards
-            | Kind::ShardAway
-            | Kind::WrongCount => self.add_of_shards(kind),
+            Kind::CutWithinShard | Kind::CutBetweenShards | Kind::ShardAway | Kind::WrongCount => {
+                self.add_of_shards(kind);
+            }
         }
     }
 

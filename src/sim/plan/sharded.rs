@@ -101,25 +101,27 @@ impl Draft {
         }
     }
 
-    /// A node restarts with a wrong number, and is asked for something before it can have heard of the others' map.
+    /// One node is told a wrong number; two of them would be a cluster of their own. It restarts with it, and is asked for something before
+    /// it can have heard of the others' map.
     fn add_wrong_count(&mut self, shards: &Shards) {
         let keepers: Vec<usize> = shards.keepers().collect();
-        let wrong = shards.wrong_count();
-        let (Some(node), Some(wrong)) = (keepers.choose(&mut self.rng).copied(), wrong) else {
+        let is_wrong = |at: &&usize| shards.told[**at] != Some(shards.count);
+        let known = keepers.iter().find(is_wrong);
+        let node = known.or_else(|| keepers.choose(&mut self.rng)).copied();
+        let (Some(node), Some(wrong)) = (node, shards.wrong_count()) else {
             return;
         };
         if let Some(shards) = &mut self.plan.shape.shards {
-            // One of them may be wrong, or these would be a cluster of their own.
-            let right = |told: &Option<u8>| told.is_none_or(|told| told == shards.count);
-            if shards.told.iter().all(right) {
-                shards.told[node] = Some(wrong);
-            }
+            shards.told[node] = Some(wrong);
         }
         let at = self.time(5_000);
         self.fault(at, Fault::Crash(node));
         self.fault(at + 500, Fault::Start(node));
-        for n in 0..20 {
-            self.request_at(at + 500 + n / 4, node);
+        for n in 0..30 {
+            self.request_at(at + 500 + n / 6, node);
+            if let Some(last) = self.plan.operations.last_mut() {
+                last.what.key = self.rng.random_range(0..20);
+            }
         }
     }
 }

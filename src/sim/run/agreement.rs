@@ -22,7 +22,11 @@ impl Run {
         if let Some(first) = self.cluster.first_map()
             && first.id() > maps[0].id()
         {
-            return Some(format!("all go by map {}, not {}", maps[0].id(), first.id()));
+            return Some(format!(
+                "all go by map {}, not {}",
+                maps[0].id(),
+                first.id()
+            ));
         }
         for (node, digest) in digests.iter().enumerate() {
             let domain = maps[node].domain_of(self.cluster.addresses[node]);

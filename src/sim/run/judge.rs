@@ -210,7 +210,9 @@ impl Run {
             let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
             let bytes = metadata.to_json().len();
             let domains = metadata.clocks.iter().map(|(domain, _)| *domain);
-            let shards = domains.filter(|domain| *domain != Domain::UNSHARDED).count();
+            let shards = domains
+                .filter(|domain| *domain != Domain::UNSHARDED)
+                .count();
             let most =
                 METADATA_BYTES + METADATA_SHARD_BYTES * shards + METADATA_ENTRY_BYTES * entries;
             let fits = entries as u64 <= lives && bytes <= most;
