@@ -84,6 +84,16 @@ impl Broadcaster {
         }
     }
 
+    /// Another map is told at once: requests wait for all to go by the same one, and for who has made it to hear so.
+    fn set_map(&mut self, map: ShardMap) {
+        let map = map.is_sharded().then(|| Arc::new(map));
+        if std::mem::replace(&mut self.map, map) != self.map {
+            for &peer in self.links.keys() {
+                self.send_heartbeat(peer);
+            }
+        }
+    }
+
     fn set_members(&mut self, members: &[Member]) {
         let is_member = |address: &Address| members.iter().any(|m| m.address == *address);
         let metrics = &self.parts.metrics;
@@ -132,7 +142,7 @@ impl Handler<Mail<MembersChanged>> for Broadcaster {
         let changed = mail.open();
         self.removals = changed.removals.into();
         self.forgotten = changed.forgotten.into();
-        self.map = changed.map.is_sharded().then(|| changed.map.into());
+        self.set_map(changed.map);
         self.set_members(&changed.members);
     }
 }

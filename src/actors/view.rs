@@ -1,12 +1,14 @@
 //! `View`: owns the membership, speaks SWIM with the peers.
 //!
-//! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`], [`MapLearned`]), the transport ([`SwimDatagram`]), the broadcaster
-//! ([`PeerHeard`]), its links ([`LinkTurned`]), causality ([`IncarnationRenewed`], [`ForgetLongestDown`]) and the node ([`Leave`]); tells the
-//! broadcaster [`MembersChanged`] and causality [`ViewChanged`], once at the start and then on each change.
-//! It waits for nobody. Whoever routes requests reads the [`Topology`] that it shows.
+//! Told by http ([`ReadView`], [`AddReplica`], [`RemoveReplica`], [`MapLearned`], and what is in `view/maps.rs`), the transport
+//! ([`SwimDatagram`]), the broadcaster ([`PeerHeard`]), its links ([`LinkTurned`]), causality ([`IncarnationRenewed`],
+//! [`ForgetLongestDown`]) and the node ([`Leave`]); tells the broadcaster [`MembersChanged`] and causality [`ViewChanged`], once at the
+//! start and then on each change. It waits for nobody. Whoever routes requests reads the [`Topology`] that it shows.
 //!
 //! A shell around [`Membership`]: it hands in the time, keeps one timer for all that the core
 //! wants to be woken for, and performs the effects in their order.
+
+mod maps;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,6 +20,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 use prometheus::{IntCounter, IntCounterVec};
 use rand_chacha::ChaCha8Rng;
 
+use self::maps::Waiters;
 use crate::config;
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation};
@@ -86,6 +89,8 @@ pub struct View {
     topology: TopologySender,
     /// Peers that do not answer.
     silent: BTreeSet<Address>,
+    /// Who waits for a map to be everywhere.
+    waiters: Waiters,
     /// When it may be logged again that there is no room.
     complain_from: Millis,
     alarm: Option<(Millis, SpawnHandle)>,
@@ -115,6 +120,7 @@ impl View {
             members_forgotten: parts.members_forgotten,
             topology: parts.topology,
             silent: BTreeSet::new(),
+            waiters: Waiters::default(),
             complain_from: 0,
             alarm: None,
         }
@@ -168,6 +174,7 @@ impl View {
             }
         }
         self.show_topology();
+        self.waiters.answer(&self.membership);
         self.set_alarm(ctx);
     }
 
@@ -340,6 +347,7 @@ impl Handler<Mail<Leave>> for View {
     fn handle(&mut self, mail: Mail<Leave>, ctx: &mut Context<Self>) {
         let effects = self.membership.leave(self.uptime.now());
         self.perform(effects, ctx);
+        self.waiters = Waiters::default();
         answer(mail.open().reply, ());
     }
 }

@@ -17,6 +17,7 @@
 //!
 //! Pure: time and randomness come in, [`Effect`]s go out, and they are in the same order every run.
 
+mod changes;
 mod effect;
 mod forgetting;
 mod forgotten;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
+pub use self::changes::{MapChange, MapOutcome};
 pub use self::effect::{Effect, Event, ForgetReason, NoRoom};
 pub use self::forgotten::{FORGET_MARKS_MAX, ForgetMark, ForgetMarks, Forgotten};
 use self::peer::{Peer, Standing};
@@ -267,6 +269,7 @@ impl Membership {
         if is_plausible(heard.from.incarnation) {
             self.learn(heard.from.address, heard.from.incarnation, now);
         }
+        self.note_map(heard);
         self.settle(now)
     }
 

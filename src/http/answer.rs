@@ -51,6 +51,12 @@ pub(super) enum Problem {
     NoSay,
     #[error("No such shard")]
     NoSuchShard,
+    #[error("Node is in another shard")]
+    InAnotherShard,
+    #[error("shard-count is missing or malformed")]
+    BadShardCount,
+    #[error("Not enough nodes to provide fault tolerance with requested shard count")]
+    TooFewNodes,
     /// Nobody who keeps the key's shard has answered, or nobody knows whether a write was done.
     #[error("Cannot forward request")]
     CannotForward { unknown: bool },
@@ -93,6 +99,9 @@ impl Problem {
             | Self::BrokenOff { .. }
             | Self::BadAddress
             | Self::BadForget
+            | Self::InAnotherShard
+            | Self::BadShardCount
+            | Self::TooFewNodes
             | Self::BadPeerMessage { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

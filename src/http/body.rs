@@ -96,6 +96,12 @@ pub(super) struct ViewBody<'a> {
     pub(super) forget: Option<&'a RawValue>,
 }
 
+/// The member of a client's request to `/shard/reshard`.
+#[derive(Debug, Default)]
+pub(super) struct ReshardBody<'a> {
+    pub(super) count: Option<&'a RawValue>,
+}
+
 impl<'a> ClientBody<'a> {
     /// Takes a body apart; an empty one has no members. What is wrong with it otherwise, in words.
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, String> {
@@ -112,14 +118,22 @@ impl<'a> ViewBody<'a> {
     }
 }
 
-/// The two named members of a JSON object. By hand, for what a derived parser does otherwise: it
+impl<'a> ReshardBody<'a> {
+    /// Takes a body apart. What is wrong with it otherwise, in words.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, String> {
+        let [count] = members(body, ["shard-count"])?;
+        Ok(Self { count })
+    }
+}
+
+/// The named members of a JSON object. By hand, for what a derived parser does otherwise: it
 /// takes an array by position, and a `null` for a member that is not there.
-fn members<'a>(
+fn members<'a, const N: usize>(
     body: &'a [u8],
-    names: [&'static str; 2],
-) -> Result<[Option<&'a RawValue>; 2], String> {
+    names: [&'static str; N],
+) -> Result<[Option<&'a RawValue>; N], String> {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok([None, None]);
+        return Ok([None; N]);
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let found = json.deserialize_map(Members { names });
@@ -127,19 +141,19 @@ fn members<'a>(
     found.map_err(|error| error.to_string())
 }
 
-struct Members {
-    names: [&'static str; 2],
+struct Members<const N: usize> {
+    names: [&'static str; N],
 }
 
-impl<'de> Visitor<'de> for Members {
-    type Value = [Option<&'de RawValue>; 2];
+impl<'de, const N: usize> Visitor<'de> for Members<N> {
+    type Value = [Option<&'de RawValue>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = [None, None];
+        let mut found = [None; N];
         while let Some(name) = map.next_key::<Name<'de>>()? {
             match self.names.iter().position(|known| *known == name.0) {
                 None => drop(map.next_value::<IgnoredAny>()?),

@@ -17,9 +17,10 @@ use bytes::Bytes;
 use super::answer::{Problem, json};
 use super::gateway::Gateway;
 use super::kvs;
-use crate::core::id::{Address, ShardId};
+use crate::core::id::{Address, MapId, ShardId};
 use crate::core::sharding::routing::Topology;
 use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsRequest, Status};
+use crate::messages::causality::Refusal;
 use crate::transport::{Call, CallError, PeerTransport};
 
 /// How often the map may turn out to be another one while one request is on its way.
@@ -33,6 +34,9 @@ pub struct Forwarder {
     /// Counts requests, so that they take turns.
     turn: Cell<usize>,
 }
+
+/// How long a node that is asked by a later map than its own waits for that, in milliseconds: it was sent to it at the same time.
+const BEHIND_MS: u64 = 500;
 
 /// What asking one node has come to.
 enum Attempt {
@@ -69,9 +73,23 @@ impl Forwarder {
     pub(super) async fn route_kvs(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
         let topology = self.gateway.topology();
         let shard = topology.map.shard_of(&request.key);
-        if topology.is_own(shard) {
-            return kvs::serve(&request, &self.gateway).await;
+        let own = topology.is_own(shard);
+        if own {
+            let served = kvs::serve(&request, &self.gateway).await;
+            if !(is_starting(&served) && topology.map.is_sharded()) {
+                return served;
+            }
         }
+        let answered = self.ask_in_turn(request).await;
+        // If nobody else can answer, that is what is to be told.
+        answered.map_err(|problem| match problem {
+            Problem::CannotForward { unknown: false } if own => STARTING,
+            problem => problem,
+        })
+    }
+
+    /// Has a client's request answered by another node.
+    async fn ask_in_turn(&self, request: KvsRequest) -> Result<HttpResponse, Problem> {
         let limits = self.gateway.limits();
         let wait_ms = request.wait_ms.unwrap_or(limits.wait_default_ms);
         let wait_ms = wait_ms.min(limits.wait_max_ms);
@@ -92,7 +110,11 @@ impl Forwarder {
 
     /// How many keys a shard has; the shard must exist.
     pub(super) async fn key_count(&self, shard: ShardId) -> Result<u64, Problem> {
-        if self.gateway.topology().is_own(shard) {
+        let topology = self.gateway.topology();
+        // Who has just been added, or is back, does not have them all.
+        let own = topology.is_own(shard)
+            && (!topology.map.is_sharded() || self.gateway.status().await? == Status::Serving);
+        if own {
             let report = self.gateway.digest().await?;
             return Ok(report.summary.keys);
         }
@@ -131,8 +153,9 @@ impl Forwarder {
                         break;
                     }
                     if map.id() > topology.map.id() {
+                        let id = map.id();
                         self.gateway.learn_map(map);
-                        self.until_map_changes(&topology).await;
+                        until_map(&self.gateway, id, self.gateway.forward_timeout_ms()).await;
                         tried.clear();
                     }
                 }
@@ -190,14 +213,21 @@ impl Forwarder {
             std::future::pending::<()>().await;
         }
     }
+}
 
-    async fn until_map_changes(&self, known: &Topology) {
-        let mut routes = self.gateway.routes();
-        let id = known.map.id();
-        let changed = routes.wait_for(|topology| topology.map.id() > id);
-        let limit = Duration::from_millis(self.gateway.forward_timeout_ms());
-        let _ = tokio::time::timeout(limit, changed).await;
-    }
+/// Waits until this node goes by this map or a later one, or for so long.
+async fn until_map(gateway: &Gateway, id: MapId, limit_ms: u64) {
+    let mut routes = gateway.routes();
+    let known = routes.wait_for(|topology| topology.map.id() >= id);
+    let limit = Duration::from_millis(limit_ms);
+    // Whoever waits goes on with what it knows then.
+    let _ = tokio::time::timeout(limit, known).await;
+}
+
+const STARTING: Problem = Problem::Refused(Refusal::Starting);
+
+fn is_starting(served: &Result<HttpResponse, Problem>) -> bool {
+    matches!(served, Err(problem) if *problem == STARTING)
 }
 
 fn shard_of(ask: &Asked, topology: &Topology) -> ShardId {
@@ -230,6 +260,9 @@ fn outcome_of(answer: &ForwardAnswer) -> &'static str {
 
 /// Answers what another node has passed on.
 pub(super) async fn answer(forward: Forward, gateway: &Gateway) -> ForwardAnswer {
+    // Who asks waits for no longer than its own limit, which is counted from before.
+    let limit_ms = BEHIND_MS.min(gateway.forward_timeout_ms() / 2);
+    until_map(gateway, forward.map, limit_ms).await;
     let topology = gateway.topology();
     if forward.map != topology.map.id() {
         return ForwardAnswer::OtherMap(topology.map.clone());

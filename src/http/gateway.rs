@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use super::answer::Problem;
 use super::budget::Budget;
 use super::forward;
+use super::shard;
 use crate::config::Limits;
-use crate::core::id::Address;
+use crate::core::id::{Address, MapId, ShardId};
 use crate::core::metadata::Metadata;
 use crate::core::sharding::map::ShardMap;
 use crate::core::sharding::routing::Topology;
@@ -28,7 +29,8 @@ use crate::messages::causality::{
 use crate::messages::mailbox::{Edge, Refused, Reply};
 use crate::messages::peers::{TakeBatch, TakeHeartbeat};
 use crate::messages::view::{
-    AddOutcome, AddReplica, MapLearned, ReadView, RemoveOutcome, RemoveReplica, TopologyReader,
+    AddOutcome, AddReplica, AwaitMap, Awaited, ChangeMap, MapChange, MapLearned, MapOutcome,
+    ReadView, RemoveOutcome, RemoveReplica, TopologyReader,
 };
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
@@ -61,6 +63,10 @@ pub struct GatewayEdges {
     pub remove: Edge<RemoveReplica>,
     /// To `View`.
     pub learned: Edge<MapLearned>,
+    /// To `View`.
+    pub change_map: Edge<ChangeMap>,
+    /// To `View`.
+    pub await_map: Edge<AwaitMap>,
 }
 
 /// What a [`Gateway`] is made of.
@@ -252,6 +258,27 @@ impl Gateway {
             reply,
         };
         Ok(self.ask(&self.edges.remove, remove).await?)
+    }
+
+    /// Asks for a member to be added to a shard, and waits until it is so at every node in the view; `None` as for
+    /// [`Gateway::read_view`].
+    pub async fn add_member(&self, node: Address, shard: ShardId) -> Option<MapOutcome> {
+        shard::add(node, shard, self).await.ok()
+    }
+
+    pub(super) async fn change_map(&self, change: MapChange) -> Result<MapOutcome, Problem> {
+        Ok(self
+            .ask(&self.edges.change_map, |reply| ChangeMap { change, reply })
+            .await?)
+    }
+
+    /// Waits until every node in the view goes by this map or a later one.
+    pub(super) async fn await_map(&self, id: MapId) -> Result<(), Problem> {
+        let awaited = self.ask(&self.edges.await_map, |reply| AwaitMap { id, reply });
+        match awaited.await? {
+            Awaited::Everywhere => Ok(()),
+            Awaited::Overloaded => Err(Problem::OVERLOADED),
+        }
     }
 
     pub(super) async fn status(&self) -> Result<Status, Problem> {

@@ -42,6 +42,8 @@ enum ShardRoute<'a> {
     OfThisNode,
     Members(&'a str),
     KeyCount(&'a str),
+    AddMember(&'a str),
+    Reshard,
 }
 
 impl<'a> ShardRoute<'a> {
@@ -51,6 +53,8 @@ impl<'a> ShardRoute<'a> {
             ("node-shard-id", None) => Some(Self::OfThisNode),
             ("members", Some(id)) => Some(Self::Members(id)),
             ("key-count", Some(id)) => Some(Self::KeyCount(id)),
+            ("add-member", Some(id)) => Some(Self::AddMember(id)),
+            ("reshard", None) => Some(Self::Reshard),
             _ => None,
         }
     }
@@ -61,6 +65,15 @@ impl<'a> ShardRoute<'a> {
             Self::OfThisNode => "/shard/node-shard-id",
             Self::Members(_) => "/shard/members",
             Self::KeyCount(_) => "/shard/key-count",
+            Self::AddMember(_) => "/shard/add-member",
+            Self::Reshard => "/shard/reshard",
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Ids | Self::OfThisNode | Self::Members(_) | Self::KeyCount(_) => "GET",
+            Self::AddMember(_) | Self::Reshard => "PUT",
         }
     }
 }
@@ -103,7 +116,8 @@ impl<'a> Route<'a> {
     fn allow(self) -> &'static str {
         match self {
             Self::Kvs { .. } | Self::View => "GET, PUT, DELETE",
-            Self::Shard(_) | Self::Health | Self::Ready | Self::Metrics | Self::Digest => "GET",
+            Self::Shard(route) => route.allow(),
+            Self::Health | Self::Ready | Self::Metrics | Self::Digest => "GET",
             Self::Peer(_) => "POST",
         }
     }
@@ -161,6 +175,10 @@ async fn dispatch(
         (Route::Shard(ShardRoute::KeyCount(id)), &Method::GET) => {
             shard::key_count(id, forwarder).await
         }
+        (Route::Shard(ShardRoute::AddMember(id)), &Method::PUT) => {
+            shard::add_member(id, &body, gateway).await
+        }
+        (Route::Shard(ShardRoute::Reshard), &Method::PUT) => shard::reshard(&body, gateway).await,
         (Route::View, &Method::GET) => view::read(gateway).await,
         (Route::View, &Method::PUT) => view::add(&body, gateway).await,
         (Route::View, &Method::DELETE) => view::remove(&body, gateway).await,

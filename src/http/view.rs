@@ -17,7 +17,7 @@ pub(super) async fn read(gateway: &Gateway) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) async fn add(body: &[u8], gateway: &Gateway) -> Result<HttpResponse, Problem> {
-    let address = address(&parse(body)?)?;
+    let address = named(body)?;
     let (status, result) = match gateway.add_replica(address).await? {
         AddOutcome::Added => (StatusCode::CREATED, "added"),
         AddOutcome::AlreadyPresent => (StatusCode::OK, "already present"),
@@ -36,6 +36,11 @@ pub(super) async fn remove(body: &[u8], gateway: &Gateway) -> Result<HttpRespons
         RemoveOutcome::NoSay => return Err(Problem::NoSay),
     };
     Ok(json(StatusCode::OK, format!(r#"{{"result":"{result}"}}"#)))
+}
+
+/// The replica that a body names.
+pub(super) fn named(body: &[u8]) -> Result<Address, Problem> {
+    address(&parse(body)?)
 }
 
 fn parse(body: &[u8]) -> Result<ViewBody<'_>, Problem> {

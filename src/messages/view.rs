@@ -7,10 +7,10 @@ use tokio::sync::watch;
 
 use super::mailbox::Reply;
 use crate::core::Millis;
-use crate::core::id::{Address, Incarnation};
+use crate::core::id::{Address, Incarnation, MapId};
 use crate::core::sharding::map::ShardMap;
 use crate::core::sharding::routing::Topology;
-pub use crate::core::view::{AddOutcome, RemoveOutcome};
+pub use crate::core::view::{AddOutcome, MapChange, MapOutcome, RemoveOutcome};
 use crate::core::view::{ForgetMark, Heard, Member, Removal};
 
 /// http → `View`: the replicas believed up, this one included (unless removed), sorted numerically.
@@ -127,6 +127,34 @@ pub struct LinkTurned {
 pub struct MapLearned {
     /// It.
     pub map: ShardMap,
+}
+
+/// http → `View`: make the next shard map (contract §4).
+#[derive(Debug)]
+pub struct ChangeMap {
+    /// What is to be different.
+    pub change: MapChange,
+    /// What came of it, at once: other nodes hear of the new map later.
+    pub reply: Reply<MapOutcome>,
+}
+
+/// http → `View`: say when every node in the view goes by this map or a later one. Who leaves the view is not waited for. Dropped
+/// unanswered when this node leaves.
+#[derive(Debug)]
+pub struct AwaitMap {
+    /// It.
+    pub id: MapId,
+    /// Answered then.
+    pub reply: Reply<Awaited>,
+}
+
+/// The answer to [`AwaitMap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Every node in the view goes by it.
+    Everywhere,
+    /// As many wait as may: this one does not.
+    Overloaded,
 }
 
 /// What `View` shows to whoever routes requests: always the latest, read without asking. Sent by `View` alone.

@@ -94,6 +94,8 @@ impl Graph {
             add: self.to_view(),
             remove: self.to_view(),
             learned: self.to_view(),
+            change_map: self.to_view(),
+            await_map: self.to_view(),
         }
     }
 

@@ -240,6 +240,30 @@ fn a_write_goes_to_the_members_of_the_same_shard_alone_and_the_map_to_all() {
 }
 
 #[test]
+fn another_map_is_told_at_once_and_the_same_one_is_not_told_again() {
+    in_virtual_time(async {
+        let stage = Stage::with_members(&[1, 2]).await;
+        let digest = Arc::new(digest(origin(9), Clock::new()));
+        stage.actor.tell(Beat { digest });
+        pass(1).await;
+        let maps = |n| -> Vec<Option<Arc<ShardMap>>> {
+            let told = stage.link(n);
+            let beats = told.borrow();
+            let beats = beats.iter().filter_map(|message| match message {
+                ToLink::SendHeartbeat(beat) => Some(beat.map.clone()),
+                _ => None,
+            });
+            beats.collect()
+        };
+        let before = maps(2).len();
+        stage.share_with(&[1], &[2]).await;
+        stage.share_with(&[1, 2], &[]).await;
+        assert_eq!(maps(1), maps(2));
+        assert_eq!(maps(2)[before..], [Some(Arc::new(map()))]);
+    });
+}
+
+#[test]
 fn links_are_started_for_new_members_and_ended_for_those_that_are_none_any_more() {
     in_virtual_time(async {
         let stage = Stage::with_members(&[1, 2]).await;

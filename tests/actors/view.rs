@@ -1,6 +1,7 @@
 //! `View` alone: its peers are SWIM cores that the test plays, the broadcaster and causality are probes.
 
 mod forgetting;
+mod maps;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -19,7 +19,8 @@ const RETRIES: u32 = 7;
 const SPREAD: Duration = Duration::from_secs(5);
 
 #[test]
-fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without_a_shard() {
+fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without_a_shard_and_in_one()
+ {
     let Some(mut cluster) = Cluster::sharded(REPLICAS, 2, "shards") else {
         return;
     };
@@ -52,6 +53,35 @@ fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without
     let mut at_newcomer = vec![Connection::to(&cluster.published(newcomer))];
     read_all(&mut at_newcomer, &metadata);
     assert_eq!(self::counts(&cluster, newcomer), counts[0]);
+
+    let (asked, shard) = (rand::random_range(0..=REPLICAS), "s1");
+    println!(
+        "{} is added at {}",
+        cluster.address(newcomer),
+        cluster.address(asked)
+    );
+    let before = members(&cluster, asked, shard);
+    let path = format!("/shard/add-member/{shard}");
+    let body = json!({ "socket-address": cluster.address(newcomer) });
+    let added = cluster.ask(asked, "PUT", &path, &body);
+    assert_eq!(added.status, 200, "{added:?}");
+    assert_eq!(added.body, json!({ "result": "node added to shard" }));
+    pause(SPREAD);
+    // The newcomer has the last address of all.
+    let after = [before, vec![cluster.address(newcomer)]].concat();
+    for at in cluster.all() {
+        assert_eq!(members(&cluster, at, shard), after, "at {at}");
+        assert_eq!(self::counts(&cluster, at), counts[0], "at {at}");
+    }
+    let own = cluster.ask(newcomer, "GET", "/shard/node-shard-id", &Value::Null);
+    assert_eq!(own.body, json!({ "node-shard-id": shard }));
+    read_all(&mut at_newcomer, &metadata);
+}
+
+fn members(cluster: &Cluster, at: usize, shard: &str) -> Vec<String> {
+    let answer = cluster.ask(at, "GET", &format!("/shard/members/{shard}"), &Value::Null);
+    serde_json::from_value(answer.body["shard-members"].clone())
+        .unwrap_or_else(|_| panic!("{answer:?}"))
 }
 
 fn connections(cluster: &Cluster) -> Vec<Connection> {

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adding;
 mod beyond;
 mod bodies;
 mod causality;
@@ -31,6 +32,7 @@ mod limits;
 mod membership;
 mod metadata;
 mod removal;
+mod resharding;
 mod results;
 mod roaming;
 mod shards;

@@ -123,9 +123,8 @@ fn an_address_that_is_not_in_the_view_cannot_be_deleted() {
         .expect_error(404, "View has no such replica");
 }
 
-#[test]
-fn a_bad_or_missing_address_is_refused() {
-    let replica = Launch::new().start();
+/// Bodies of requests that name no replica.
+pub(crate) fn bodies_without_an_address() -> Vec<String> {
     let mut bodies: Vec<String> = [
         "",
         "{}",
@@ -156,7 +155,13 @@ fn a_bad_or_missing_address_is_refused() {
         "127.0.0.9:9 x",
     ];
     bodies.extend(texts.map(|text| json!({"socket-address": text}).to_string()));
-    for body in bodies {
+    bodies
+}
+
+#[test]
+fn a_bad_or_missing_address_is_refused() {
+    let replica = Launch::new().start();
+    for body in bodies_without_an_address() {
         for method in ["PUT", "DELETE"] {
             let request = Request::new(method, "/view").body(body.clone());
             replica.ask(&request).expect_error(400, BAD);

@@ -9,19 +9,19 @@ use crate::support::waiting::{PATIENCE, now};
 use crate::support::{Answer, Cluster, Launch, Replica, V, eventually, until};
 
 /// `nodes` of them, told of `shards`, of which each has at least two.
-fn sharded(nodes: usize, shards: usize) -> Cluster {
+pub(crate) fn sharded(nodes: usize, shards: usize) -> Cluster {
     Cluster::with_settings(nodes, &[("shard-count", &shards.to_string())])
 }
 
-fn shard_of_node(replica: &Replica) -> Value {
+pub(crate) fn shard_of_node(replica: &Replica) -> Value {
     replica.fetch("/shard/node-shard-id").expect(200).json()["node-shard-id"].clone()
 }
 
-fn members(replica: &Replica, shard: &str) -> Answer {
+pub(crate) fn members(replica: &Replica, shard: &str) -> Answer {
     replica.fetch(&format!("/shard/members/{shard}"))
 }
 
-fn key_count(replica: &Replica, shard: &str) -> u64 {
+pub(crate) fn key_count(replica: &Replica, shard: &str) -> u64 {
     let answer = replica.fetch(&format!("/shard/key-count/{shard}"));
     answer.expect(200).json()["shard-key-count"]
         .as_u64()
@@ -29,7 +29,7 @@ fn key_count(replica: &Replica, shard: &str) -> u64 {
 }
 
 /// Writes `keys` keys in one chain, each at the next replica; the last metadata.
-fn chain(cluster: &Cluster, keys: usize) -> V {
+pub(crate) fn chain(cluster: &Cluster, keys: usize) -> V {
     let mut v = V::none();
     let replicas: Vec<&Replica> = cluster.iter().collect();
     for n in 0..keys {

@@ -2,7 +2,7 @@
 
 use super::Event;
 use crate::core::Millis;
-use crate::core::id::{Address, Incarnation};
+use crate::core::id::{Address, Incarnation, MapId};
 use crate::core::swim::Identity;
 
 /// Where a member stands, as far as the view is concerned.
@@ -35,6 +35,8 @@ pub(super) struct Peer {
     reported_down: Option<Identity>,
     /// It was up before, so its next coming is a return.
     was_up: bool,
+    /// The map that it was last heard to go by; the implicit one before it was heard.
+    map: MapId,
     /// Standing and life when events were last derived.
     told: (Standing, Incarnation),
 }
@@ -49,6 +51,7 @@ impl Peer {
             awaited_until,
             reported_down: None,
             was_up: false,
+            map: MapId::IMPLICIT,
             told: (told, Incarnation::UNKNOWN),
         }
     }
@@ -91,6 +94,16 @@ impl Peer {
     /// Learns of a life of it.
     pub(super) fn learn(&mut self, incarnation: Incarnation) {
         self.incarnation = self.incarnation.max(incarnation);
+    }
+
+    /// It says that it goes by this map.
+    pub(super) fn goes_by(&mut self, map: MapId) {
+        self.map = map;
+    }
+
+    /// The map that it was last heard to go by.
+    pub(super) fn map(&self) -> MapId {
+        self.map
     }
 
     /// Takes over what SWIM believes. Being seen ends the grace, and so does the *news* of being down.

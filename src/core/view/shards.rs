@@ -1,11 +1,11 @@
 //! The shard map as this node knows it.
 
 use super::removals::PLAUSIBLE_MS;
-use super::{Effect, Event, Membership};
+use super::{Effect, Event, Heard, Membership};
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation, MapId};
 use crate::core::roster::RosterEntry;
-use crate::core::sharding::map::ShardMap;
+use crate::core::sharding::map::{Made, ShardMap};
 
 impl Membership {
     /// The map that holds, as far as this node knows.
@@ -28,7 +28,7 @@ impl Membership {
         if map.id() <= self.map.id() || !is_plausible(map.id()) {
             return;
         }
-        self.map = map.clone();
+        self.map = self.keeping_place(map);
         let own = self.own;
         for address in map.nodes().filter(|node| *node != own) {
             let entry = RosterEntry {
@@ -37,6 +37,30 @@ impl Membership {
                 forgotten: false,
             };
             self.heed_roster(&entry, now);
+        }
+    }
+
+    /// The map to go by when another one has superseded that by which this node was added to a shard, and was made without knowledge of
+    /// it: the next one, by which it still is. Left out, and added again later, it would number its writes anew in the same domain, and
+    /// those that only it has would be missing meanwhile. A map that deals keys anew is taken as it is.
+    fn keeping_place(&self, map: &ShardMap) -> ShardMap {
+        let place = self.map.shard_of_node(self.own);
+        let place = place.filter(|_| map.deal() == self.map.deal());
+        let made = Made {
+            by: self.own,
+            wall_ms: map.id().stamp,
+        };
+        let kept = place.and_then(|shard| map.with_member(self.own, shard, made));
+        kept.unwrap_or_else(|| map.clone())
+    }
+
+    /// Takes note of the map that a peer goes by.
+    pub(super) fn note_map(&mut self, heard: &Heard) {
+        let map = heard.map.as_ref().map_or(MapId::IMPLICIT, ShardMap::id);
+        if let Some(peer) = self.peers.get_mut(&heard.from.address)
+            && is_plausible(map)
+        {
+            peer.goes_by(map);
         }
     }
 
@@ -66,8 +90,9 @@ fn is_plausible(id: MapId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::id::ShardId;
+    use crate::core::view::Member;
     use crate::core::view::tests::{address, heard, node};
-    use crate::core::view::{Heard, Member};
 
     fn map(nodes: &[u8], shards: usize) -> ShardMap {
         let nodes: Vec<Address> = nodes.iter().map(|n| address(*n)).collect();
@@ -127,6 +152,28 @@ mod tests {
         assert_eq!(adopted(&hear_map(&mut node, &more)), [true]);
         assert!(adopted(&hear_map(&mut node, &less)).is_empty());
         assert_eq!(node.map(), &more);
+    }
+
+    #[test]
+    fn who_was_added_by_a_map_that_is_superseded_by_one_made_without_it_keeps_its_place() {
+        let first = map(&[2, 3, 4, 5], 2);
+        let (s0, s1) = (ShardId(0), ShardId(1));
+        let made = |by, wall_ms| Made {
+            by: address(by),
+            wall_ms,
+        };
+        let one = first.with_member(address(1), s1, made(2, 10)).unwrap();
+        let other = first.with_member(address(6), s0, made(3, 20)).unwrap();
+        let mut node = node(2);
+        hear_map(&mut node, &one);
+        assert_eq!(adopted(&hear_map(&mut node, &other)), [false]);
+        assert!(node.map().id() > other.id());
+        assert!(node.map().keeps(address(1), s1) && node.map().keeps(address(6), s0));
+        assert_eq!(node.map().deal(), first.deal());
+        let nodes: Vec<Address> = (2..=6).map(address).collect();
+        let dealt = node.map().dealt_anew(&nodes, 1, made(3, 30)).unwrap();
+        hear_map(&mut node, &dealt);
+        assert_eq!(node.map(), &dealt, "one that deals anew is taken as it is");
     }
 
     #[test]
