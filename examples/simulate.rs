@@ -46,6 +46,9 @@ struct Arguments {
     /// Clusters with shards, and faults about these on top
     #[arg(long, conflicts_with = "ends")]
     shards: bool,
+    /// With shards, and dealt anew under way (their data does not follow yet: expect failures)
+    #[arg(long, conflicts_with = "ends")]
+    reshard: bool,
     /// Stop at the first seed that fails
     #[arg(long)]
     first: bool,
@@ -56,19 +59,21 @@ struct Arguments {
 
 impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
-        match (self.ends, self.shards) {
-            (true, _) => Plan::with_ends(seed),
-            (false, true) => Plan::with_shards(seed),
-            (false, false) => Plan::from_seed(seed),
+        match self.plans() {
+            " --ends" => Plan::with_ends(seed),
+            " --shards" => Plan::with_shards(seed),
+            " --reshard" => Plan::with_reshards(seed),
+            _ => Plan::from_seed(seed),
         }
     }
 
-    /// What says so on the command line.
+    /// Which kind of plans, as on the command line.
     fn plans(&self) -> &'static str {
-        match (self.ends, self.shards) {
-            (true, _) => " --ends",
-            (false, true) => " --shards",
-            (false, false) => "",
+        match (self.ends, self.shards, self.reshard) {
+            (true, _, _) => " --ends",
+            (false, _, true) => " --reshard",
+            (false, true, false) => " --shards",
+            (false, false, false) => "",
         }
     }
 }

@@ -266,6 +266,11 @@ impl Gateway {
         shard::add(node, shard, self).await.ok()
     }
 
+    /// Asks for shards to be dealt anew; answered as soon as this node goes by the new map. `None` as for [`Gateway::read_view`].
+    pub async fn reshard(&self, shards: usize) -> Option<MapOutcome> {
+        self.change_map(MapChange::Deal { shards }).await.ok()
+    }
+
     pub(super) async fn change_map(&self, change: MapChange) -> Result<MapOutcome, Problem> {
         Ok(self
             .ask(&self.edges.change_map, |reply| ChangeMap { change, reply })

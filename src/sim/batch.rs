@@ -45,7 +45,7 @@ const ENDS_MUST_HAPPEN: [&str; 10] = [
 ];
 
 /// The same for a batch of clusters with shards.
-const SHARDS_MUST_HAPPEN: [&str; 8] = [
+const SHARDS_MUST_HAPPEN: [&str; 9] = [
     "forwards outcome=\"answered\"",
     "forwards outcome=\"unanswered\"",
     "forwards outcome=\"unreachable\"",
@@ -54,6 +54,7 @@ const SHARDS_MUST_HAPPEN: [&str; 8] = [
     "forwards answered by another member",
     "forwards refused for unmet metadata",
     "requests done by a node without a shard",
+    "members added",
 ];
 
 /// The sum of many runs.

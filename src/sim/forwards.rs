@@ -14,6 +14,9 @@ use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsMetho
 use crate::messages::causality::{DigestReport, Operation, Seen};
 use crate::node::Node;
 
+/// So often a node is asked whose mailboxes are full: they are empty within the same moment.
+const TRIES_MAX: usize = 100;
+
 /// A node that has performed a request, right after it.
 #[derive(Debug)]
 pub(super) struct Performed {
@@ -26,7 +29,15 @@ impl Performed {
     /// Looks into the node; `None` if it does not let itself be looked into.
     pub(super) async fn look(node: &Node, key: &Key) -> Option<Self> {
         let gateway = node.gateway();
-        let report = gateway.read_digest().await?;
+        let mut report = gateway.read_digest().await;
+        for _ in 0..TRIES_MAX {
+            if report.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+            report = gateway.read_digest().await;
+        }
+        let report = report?;
         let get = Operation::Get { key: key.clone() };
         let read = gateway.request(get, Metadata::default(), None).await?;
         let seen = read.outcome.seen().cloned();

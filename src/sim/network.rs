@@ -15,7 +15,7 @@ use rand::RngExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use self::state::State;
+use self::state::{Look, State};
 use self::transport::Transport;
 use super::forwards::Performed;
 use super::run::Violation;
@@ -98,7 +98,7 @@ impl Network {
         let forwarder = Rc::new(node.forwarder());
         state.forwarders.insert(address, forwarder);
         state.nodes.insert(address, node);
-        state.renewals.remove(&address);
+        state.looks.remove(&address);
         drop(state);
         self.note(|traffic, now_ms| traffic.begins(address, now_ms));
     }
@@ -214,19 +214,34 @@ impl Network {
         self.0.borrow().tally
     }
 
-    /// Sees whether the node was born again since it was last looked at; that may have been right after.
+    /// Sees whether the node was born again, or keeps another shard, since it was last looked at; that may have been right after.
     fn look(&self, address: Address) {
         let Some(node) = self.node(address) else {
             return;
         };
         let renewals = node.gateway().renewals();
+        let domain = node.gateway().topology().map.domain_of(address);
         let now_ms = self.0.borrow().now_ms();
         let mut state = self.0.borrow_mut();
-        let looked = state.renewals.insert(address, (renewals, now_ms));
+        let looked = state.looks.insert(
+            address,
+            Look {
+                renewals,
+                domain,
+                at_ms: now_ms,
+            },
+        );
         drop(state);
-        let (known, since_ms) = looked.unwrap_or((0, now_ms));
-        if renewals > known {
-            self.note(|traffic, now_ms| traffic.is_reborn(address, since_ms, now_ms));
+        let known = looked.unwrap_or(Look {
+            renewals: 0,
+            domain,
+            at_ms: now_ms,
+        });
+        if renewals > known.renewals {
+            self.note(|traffic, now_ms| traffic.is_reborn(address, known.at_ms, now_ms));
+        }
+        if domain != known.domain {
+            self.note(|traffic, now_ms| traffic.enters(address, known.at_ms, now_ms));
         }
     }
 

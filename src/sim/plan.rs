@@ -210,6 +210,10 @@ pub enum Kind {
     ShardAway,
     /// A node is told another number of shards than the others, and restarts with it.
     WrongCount,
+    /// Nodes that keep no shard are added to some while all else goes on, several at once.
+    AddMember,
+    /// Shards are dealt anew, to more, fewer or as many, twice at once or on two sides of a cut.
+    Reshard,
 }
 
 impl Kind {
@@ -246,11 +250,12 @@ impl Kind {
     ];
 
     /// Those about shards; every plan with shards has some of them on top of the others.
-    pub const OF_SHARDS: [Self; 4] = [
+    pub const OF_SHARDS: [Self; 5] = [
         Self::CutWithinShard,
         Self::CutBetweenShards,
         Self::ShardAway,
         Self::WrongCount,
+        Self::AddMember,
     ];
 }
 
@@ -285,6 +290,10 @@ pub enum Fault {
     Forget(usize, usize),
     /// The next join is cut in the middle.
     CutNextJoin,
+    /// The first node is asked to add the second to this shard.
+    AddMember(usize, usize, u8),
+    /// The node is asked to deal the nodes to so many shards.
+    Reshard(usize, u8),
 }
 
 /// What one client does at one time.
@@ -360,6 +369,11 @@ impl Plan {
     /// The plan of a seed for a cluster with shards.
     pub fn with_shards(seed: u64) -> Self {
         sharded::plan(seed)
+    }
+
+    /// The same with shards that are dealt anew on top.
+    pub fn with_reshards(seed: u64) -> Self {
+        sharded::plan_with_reshards(seed)
     }
 }
 

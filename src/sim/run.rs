@@ -20,9 +20,10 @@ use super::plan::{Fault, Plan, Request, Timed};
 use super::recall;
 use super::rest;
 use super::watch::{self, Watch};
-use crate::core::id::{Dot, Origin};
+use crate::core::id::{Dot, Origin, ShardId};
 use crate::core::metadata::{Metadata, clocks_to_json};
 use crate::messages::causality::DigestReport;
+use crate::messages::view::MapOutcome;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
@@ -93,6 +94,8 @@ struct Run {
     lost: BTreeMap<Dot, u64>,
     /// Writes that only such a node held, and others that are forgotten: they are missing until those return.
     missing: BTreeSet<Dot>,
+    /// How often the shard map was changed on request.
+    map_changes: Rc<RefCell<BTreeMap<&'static str, u64>>>,
     violations: Vec<Violation>,
 }
 
@@ -121,6 +124,7 @@ impl Run {
             crashes: 0,
             lost: BTreeMap::new(),
             missing: BTreeSet::new(),
+            map_changes: Rc::default(),
             violations: Vec::new(),
         }
     }
@@ -222,6 +226,8 @@ impl Run {
             Fault::Add(asked, target) => self.operator(asked, target, true).await,
             Fault::Forget(asked, target) => self.forget(asked, target).await,
             Fault::CutNextJoin => self.network.cut_next_join(),
+            Fault::AddMember(asked, node, shard) => self.add_member(asked, node, shard),
+            Fault::Reshard(asked, shards) => self.reshard(asked, shards),
         }
     }
 
@@ -252,6 +258,32 @@ impl Run {
     async fn forget(&self, asked: usize, target: usize) {
         if let Some(gateway) = self.cluster.gateway(asked) {
             let _ = gateway.forget(self.cluster.addresses[target]).await;
+        }
+    }
+
+    /// Whoever asks waits until it is so everywhere; nobody waits for them.
+    fn add_member(&self, asked: usize, node: usize, shard: u8) {
+        let (node, shard) = (self.cluster.addresses[node], ShardId(u32::from(shard)));
+        let made = self.map_changes.clone();
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            actix_rt::spawn(async move {
+                let added = gateway.add_member(node, shard).await;
+                if matches!(added, Some(MapOutcome::AlreadyThere(_))) {
+                    *made.borrow_mut().entry("members added").or_default() += 1;
+                }
+            });
+        }
+    }
+
+    fn reshard(&self, asked: usize, shards: u8) {
+        let made = self.map_changes.clone();
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            actix_rt::spawn(async move {
+                let dealt = gateway.reshard(usize::from(shards)).await;
+                if matches!(dealt, Some(MapOutcome::Made(_))) {
+                    *made.borrow_mut().entry("shards dealt anew").or_default() += 1;
+                }
+            });
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Tally, Weather};
-use crate::core::id::Address;
+use crate::core::id::{Address, Domain};
 use crate::http::forward::Forwarder;
 use crate::node::Node;
 use crate::sim::forwards::Forwards;
@@ -42,13 +42,24 @@ pub(super) struct State {
     pub(super) judged: bool,
     /// How many lives of each node have begun.
     pub(super) lives: BTreeMap<Address, u64>,
-    /// How often each node that runs was born again when it was last looked at, and when that was.
-    pub(super) renewals: BTreeMap<Address, (u64, u64)>,
+    /// What each node that runs was when it was last looked at.
+    pub(super) looks: BTreeMap<Address, Look>,
     /// What each node has said in its last heartbeat.
     pub(super) heartbeats: BTreeMap<Address, Bytes>,
     pub(super) forwards: Forwards,
     /// Told of each end of a life.
     pub(super) ended: Rc<Notify>,
+}
+
+/// A look at a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// How often it was born again.
+    pub(super) renewals: u64,
+    /// What it keeps.
+    pub(super) domain: Domain,
+    /// When that was.
+    pub(super) at_ms: u64,
 }
 
 impl State {
@@ -69,7 +80,7 @@ impl State {
             traffic: Traffic::default(),
             judged: true,
             lives: BTreeMap::new(),
-            renewals: BTreeMap::new(),
+            looks: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             forwards: Forwards::default(),
             ended: Rc::default(),

@@ -63,19 +63,22 @@ impl Draft {
     }
 
     pub(super) fn of(rng: ChaCha8Rng, seed: u64, shape: Shape) -> Self {
-        Self {
-            rng,
-            plan: Plan {
-                seed,
-                kinds: BTreeSet::new(),
-                shape,
-                weather: Weather::FAIR,
-                quiet_ms: FAULTY_MS,
-                faults: Vec::new(),
-                operations: Vec::new(),
-            },
-            bursts: Vec::new(),
-        }
+        let plan = Plan {
+            seed,
+            kinds: BTreeSet::new(),
+            shape,
+            weather: Weather::FAIR,
+            quiet_ms: FAULTY_MS,
+            faults: Vec::new(),
+            operations: Vec::new(),
+        };
+        Self::on(rng, plan)
+    }
+
+    /// More on top of a plan.
+    pub(super) fn on(rng: ChaCha8Rng, plan: Plan) -> Self {
+        let bursts = Vec::new();
+        Self { rng, plan, bursts }
     }
 
     pub(super) fn node(&mut self) -> usize {
@@ -212,7 +215,12 @@ impl Draft {
             Kind::IsolatedRestart => self.add_isolated_restart(),
             Kind::ManyRestarts => self.add_many_restarts(),
             Kind::Deletes => self.add_deletes(),
-            Kind::CutWithinShard | Kind::CutBetweenShards | Kind::ShardAway | Kind::WrongCount => {
+            Kind::CutWithinShard
+            | Kind::CutBetweenShards
+            | Kind::ShardAway
+            | Kind::WrongCount
+            | Kind::AddMember
+            | Kind::Reshard => {
                 self.add_of_shards(kind);
             }
         }
@@ -331,7 +339,7 @@ impl Draft {
         }
     }
 
-    fn split(&mut self, at_ms: u64) {
+    pub(super) fn split(&mut self, at_ms: u64) {
         let groups = self.rng.random_range(2..=3);
         let nodes = self.plan.shape.nodes;
         let group_of = (0..nodes).map(|_| self.rng.random_range(0..groups));
@@ -344,7 +352,7 @@ impl Draft {
         self.crash_at(node, at);
     }
 
-    fn crash_at(&mut self, node: usize, at: u64) {
+    pub(super) fn crash_at(&mut self, node: usize, at: u64) {
         self.fault(at, Fault::Crash(node));
         let soon = self.rng.random_bool(0.4);
         let down = if soon { 1..300 } else { 300..14_000 };
@@ -474,7 +482,7 @@ impl Draft {
         self.add_travellers();
     }
 
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         let quiet_ms = self.plan.quiet_ms;
         self.plan.faults.retain(|timed| timed.at_ms < quiet_ms);
         self.plan.faults.sort_by_key(|timed| timed.at_ms);

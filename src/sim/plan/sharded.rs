@@ -23,12 +23,21 @@ pub(super) fn plan(seed: u64) -> Plan {
     draft.plan
 }
 
+/// The same with shards that are dealt anew, drawn from a source of its own: all the rest of a seed's plan is what it is without that.
+pub(super) fn plan_with_reshards(seed: u64) -> Plan {
+    let rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0DEA1);
+    let mut draft = Draft::on(rng, plan(seed));
+    draft.add(Kind::Reshard);
+    draft.sort();
+    draft.plan
+}
+
 /// Four to nine nodes, of which up to two keep no shard, as far as the others are enough.
 fn shape(rng: &mut ChaCha8Rng) -> Shape {
     let nodes: u8 = rng.random_range(4..=9);
-    let count = rng.random_range(2..=(nodes / 2).min(4));
-    let others = *[0, 0, 1, 2].choose(rng).unwrap_or(&0);
-    let others = others.min(nodes - 2 * count);
+    let others = *[0, 1, 1, 2].choose(rng).unwrap_or(&0);
+    let others = others.min(nodes - 4);
+    let count = rng.random_range(2..=((nodes - others) / 2).min(4));
     let mut told = vec![Some(count); usize::from(nodes - others)];
     told.extend((0..others).map(|_| None));
     told.shuffle(rng);
@@ -67,6 +76,8 @@ impl Draft {
                 self.part(&some, &others, at, end);
             }
             Kind::ShardAway => self.add_shard_away(&members(0), at, end),
+            Kind::AddMember => self.add_newcomer(&shards, at),
+            Kind::Reshard => self.add_reshard(at, end),
             _ => self.add_wrong_count(&shards),
         }
     }
@@ -124,12 +135,63 @@ impl Draft {
             }
         }
     }
+
+    /// One that keeps no shard, or a second one at the same time, perhaps while some cannot reach each other, or it is about to restart.
+    fn add_newcomer(&mut self, shards: &Shards, at: u64) {
+        let keeps_none = |at: &usize| shards.told[*at].is_none();
+        let mut newcomers: Vec<usize> = (0..shards.told.len()).filter(keeps_none).collect();
+        newcomers.shuffle(&mut self.rng);
+        newcomers.truncate(self.rng.random_range(1..=2));
+        self.make_it_hard(at);
+        for newcomer in newcomers {
+            let asked = self.node();
+            let shard = self.rng.random_range(0..shards.count);
+            let later = at + self.rng.random_range(0..100);
+            self.fault(later, Fault::AddMember(asked, newcomer, shard));
+            if self.rng.random_bool(0.3) {
+                let later = later + self.rng.random_range(0..1_000);
+                self.crash_at(newcomer, later);
+            }
+        }
+    }
+
+    /// Once or twice at the same time, to any number of shards that there are nodes for.
+    fn add_reshard(&mut self, at: u64, end: u64) {
+        self.make_it_hard(at);
+        let most = self.plan.shape.nodes / 2;
+        for _ in 0..self.rng.random_range(1..=2) {
+            let asked = self.node();
+            let shards = self.rng.random_range(1..=most);
+            let later = at + self.rng.random_range(0..300);
+            self.fault(later, Fault::Reshard(asked, shards));
+        }
+        if self.rng.random_bool(0.3) {
+            // Who was away comes back when all is over.
+            let away = self.node();
+            self.fault(at.saturating_sub(500), Fault::Crash(away));
+            self.fault(end, Fault::Start(away));
+        }
+    }
+
+    /// What may go on while shards change: some cannot reach others, or somebody loses his memory.
+    fn make_it_hard(&mut self, at: u64) {
+        if self.rng.random_bool(0.3) {
+            self.split(at.saturating_sub(300));
+            let end = at + self.rng.random_range(500..10_000);
+            self.fault(end, Fault::Heal);
+        }
+        if self.rng.random_bool(0.3) {
+            let (node, later) = (self.node(), at + self.rng.random_range(0..1_000));
+            self.crash_at(node, later);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::Timed;
     use super::*;
 
     fn shards(plan: &Plan) -> &Shards {
@@ -156,6 +218,20 @@ mod tests {
             kinds.extend(plan.kinds.clone());
         }
         assert!(Kind::OF_SHARDS.iter().all(|kind| kinds.contains(kind)));
-        assert!(without > 10 && wrong > 5, "{without}, {wrong}");
+        assert!(without > 30 && wrong > 5, "{without}, {wrong}");
+    }
+
+    #[test]
+    fn reshards_come_on_top_of_a_plan_that_is_what_it_is_without_them() {
+        for seed in 0..20 {
+            let (plain, with) = (Plan::with_shards(seed), Plan::with_reshards(seed));
+            assert_eq!(
+                (&with.shape, &with.operations),
+                (&plain.shape, &plain.operations)
+            );
+            assert!(plain.faults.iter().all(|fault| with.faults.contains(fault)));
+            let deals = |f: &Timed<Fault>| matches!(f.what, Fault::Reshard(..));
+            assert!(with.faults.iter().any(deals) && !plain.faults.iter().any(deals));
+        }
     }
 }

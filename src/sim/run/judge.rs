@@ -256,6 +256,9 @@ impl Run {
         for (name, value) in self.network.forwards() {
             note(name, value);
         }
+        for (name, value) in self.map_changes.borrow().iter() {
+            note(name, *value);
+        }
         note(
             "writes lost with their replicas' memory",
             self.lost.len() as u64,
