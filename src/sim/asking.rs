@@ -93,13 +93,15 @@ impl Asking {
         Some(told)
     }
 
-    /// Whether the node would do itself what the cluster's map has others do: it has not heard of that map yet, and gives up what is written
-    /// by another first one. Clients that meet such a node go elsewhere.
-    fn is_astray(&self, node: &Node, key: &Key) -> bool {
-        let topology = node.gateway().topology();
-        let id = topology.map.id();
-        let first = !topology.map.is_sharded() || id.is_first() && Some(id) != self.first_map;
-        first && is_own(node, key)
+    /// Whether the node would do itself what the cluster's map has others do, or have it done by somebody who is as wrong: it has not heard
+    /// of that map yet, and gives up what is written by another first one. Clients that meet such a node go elsewhere.
+    fn is_astray(&self, node: &Rc<Node>, key: &Key) -> bool {
+        let map_of = |node: &Node| node.gateway().topology().map.id();
+        let id = map_of(node);
+        let is_first = id == MapId::IMPLICIT || id.is_first() && Some(id) != self.first_map;
+        let others = self.network.nodes().into_iter();
+        let mut others = others.filter(|other| !Rc::ptr_eq(other, node));
+        is_first && (is_own(node, key) || others.any(|other| map_of(&other) == id))
     }
 
     /// The node has performed the request: by now it has at least what the client had, and what it was shown.

@@ -291,9 +291,9 @@ pub enum Fault {
     /// The next join is cut in the middle.
     CutNextJoin,
     /// The first node is asked to add the second to this shard.
-    AddMember(usize, usize, u8),
+    AddMember(usize, usize, usize),
     /// The node is asked to deal the nodes to so many shards.
-    Reshard(usize, u8),
+    Reshard(usize, usize),
 }
 
 /// What one client does at one time.

@@ -262,8 +262,9 @@ impl Run {
     }
 
     /// Whoever asks waits until it is so everywhere; nobody waits for them.
-    fn add_member(&self, asked: usize, node: usize, shard: u8) {
-        let (node, shard) = (self.cluster.addresses[node], ShardId(u32::from(shard)));
+    fn add_member(&self, asked: usize, node: usize, shard: usize) {
+        let shard = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
+        let node = self.cluster.addresses[node];
         let made = self.map_changes.clone();
         if let Some(gateway) = self.cluster.gateway(asked) {
             actix_rt::spawn(async move {
@@ -275,11 +276,11 @@ impl Run {
         }
     }
 
-    fn reshard(&self, asked: usize, shards: u8) {
+    fn reshard(&self, asked: usize, shards: usize) {
         let made = self.map_changes.clone();
         if let Some(gateway) = self.cluster.gateway(asked) {
             actix_rt::spawn(async move {
-                let dealt = gateway.reshard(usize::from(shards)).await;
+                let dealt = gateway.reshard(shards).await;
                 if matches!(dealt, Some(MapOutcome::Made(_))) {
                     *made.borrow_mut().entry("shards dealt anew").or_default() += 1;
                 }
