@@ -204,10 +204,10 @@ impl Told {
         if self.exact {
             return named::too_little(given, need, settlement);
         }
-        // What is named itself was named before its life had ended.
-        let lacks = |(origin, counter): &(Origin, u64)| given.get(origin) < *counter;
-        let lacking: Clock = need.iter().filter(lacks).collect();
-        named::too_little(given, &lacking, settlement)
+        // It may have learned of an end since, or of an end of what stood in for another one.
+        let lives = |(origin, _): &(Origin, u64)| !settlement.floors().has_ended(origin);
+        let need: Clock = need.iter().filter(lives).collect();
+        named::too_little(given, &need, settlement)
     }
 
     fn ended(&self, given: &Clock) -> Option<String> {
