@@ -13,7 +13,7 @@ use super::run::Violation;
 use super::watch;
 use crate::core::clock::Clock;
 use crate::core::ended::Lost;
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::{Address, Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::roster::RosterEntry;
 use crate::messages::causality::{Answer, DigestReport, Operation, Outcome, Refusal};
@@ -31,6 +31,8 @@ pub(super) struct Known<'a> {
     /// Whether this write was lost with the memory of all that had it; `None` if a node was born again or forgotten, after which
     /// that is not known: what is written again has another name.
     pub(super) is_lost: Option<&'a dyn Fn(&Dot) -> bool>,
+    /// All that knew of some change of the shard map have lost their memory: nobody knows any more that a node kept a shard by it.
+    pub(super) forgot_a_map: bool,
 }
 
 type Wrong = (&'static str, String);
@@ -88,7 +90,7 @@ async fn judge_held(nodes: &[Asked<'_>]) -> Vec<Wrong> {
             let Some(answer) = node.ask(Operation::Check, metadata).await else {
                 continue;
             };
-            let wait = |why| !last && !is_from_the_future(why, node.present);
+            let wait = |why| !last && !node.excuses(why);
             if matches!(&answer.outcome, Outcome::Refused(why) if wait(why)) {
                 refused.push((node, metadata));
             } else {
@@ -155,6 +157,25 @@ impl Asked<'_> {
         wrong
     }
 
+    /// Whether what is missing was written in lives of which no trace is left.
+    fn excuses(&self, refusal: &Refusal) -> bool {
+        let Refusal::Unmet { missing } = refusal else {
+            return false;
+        };
+        let shards = self.known.cluster.shards();
+        let keeps = |domain: &Domain, node: Address| {
+            let its = shards.iter().find(|(its, _)| its == domain);
+            let mut its = its.into_iter().flat_map(|(_, members)| members);
+            its.any(|at| self.known.cluster.addresses[*at] == node)
+        };
+        let kept_once = |(domain, clock): (&Domain, &Clock)| {
+            let mut origins = clock.iter();
+            origins.all(|(origin, _)| !keeps(domain, origin.address))
+        };
+        is_from_the_future(refusal, self.present)
+            || self.known.forgot_a_map && missing.iter().all(kept_once)
+    }
+
     fn keeps(&self, key: &Key) -> bool {
         let gateway = self.known.cluster.gateway(self.node);
         gateway.is_some_and(|gateway| {
@@ -196,7 +217,7 @@ impl Asked<'_> {
     fn judge_answer(&self, answer: &Answer, sent: &Metadata) -> Result<(), Wrong> {
         let node = self.node;
         if let Outcome::Refused(refusal) = &answer.outcome {
-            if is_from_the_future(refusal, self.present) {
+            if self.excuses(refusal) {
                 return Ok(());
             }
             let text = format!("n{node} refused {} at rest: {refusal:?}", sent.to_json());

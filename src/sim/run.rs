@@ -20,8 +20,9 @@ use super::plan::{Fault, Plan, Request, Timed};
 use super::recall;
 use super::rest;
 use super::watch::{self, Watch};
-use crate::core::id::{Dot, Origin, ShardId};
+use crate::core::id::{Dot, MapId, Origin, ShardId};
 use crate::core::metadata::{Metadata, clocks_to_json};
+use crate::core::sharding::map::ShardMap;
 use crate::messages::causality::DigestReport;
 use crate::messages::view::MapOutcome;
 
@@ -96,6 +97,8 @@ struct Run {
     missing: BTreeSet<Dot>,
     /// How often the shard map was changed on request.
     map_changes: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+    /// The latest map that a node knew which has crashed.
+    latest_map: Option<MapId>,
     violations: Vec<Violation>,
 }
 
@@ -125,6 +128,7 @@ impl Run {
             lost: BTreeMap::new(),
             missing: BTreeSet::new(),
             map_changes: Rc::default(),
+            latest_map: None,
             violations: Vec::new(),
         }
     }
@@ -288,8 +292,17 @@ impl Run {
         }
     }
 
+    /// Whether all that knew the latest map have lost their memory.
+    fn forgot_a_map(&self) -> bool {
+        let known = self.cluster.maps().iter().map(ShardMap::id).max();
+        known < self.latest_map
+    }
+
     async fn crash(&mut self, node: usize) {
         self.note_last_copies(node).await;
+        let gateway = self.cluster.gateway(node);
+        let map = gateway.map(|gateway| gateway.topology().map.id());
+        self.latest_map = self.latest_map.max(map);
         self.cluster.crash(node);
     }
 
@@ -393,6 +406,7 @@ impl Run {
             held: distinct.into_values().collect(),
             keys: keys.into_iter().collect(),
             is_lost: is_plain.then_some(&is_lost),
+            forgot_a_map: self.forgot_a_map(),
         };
         recall::judge(&known).await
     }

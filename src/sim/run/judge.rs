@@ -110,8 +110,8 @@ impl Run {
         let address = self.cluster.addresses[node];
         let forwarder = self.network.forwarder(address)?;
         let mut metadata = self.clients.borrow().newest();
-        // What such clocks have written may have been forgotten, and then nobody can tell.
-        if self.plan.sets_clocks_back() {
+        // What such clocks have written, or such members, may have left no trace, and then nobody can tell.
+        if self.plan.sets_clocks_back() || self.forgot_a_map() {
             metadata = Metadata::default();
         }
         let body = format!(r#"{{"causal-metadata":{}}}"#, metadata.to_json());
