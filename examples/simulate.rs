@@ -40,6 +40,19 @@ struct Arguments {
     /// Stop after this many seconds, whatever is left
     #[arg(long)]
     seconds: Option<u64>,
+    #[command(flatten)]
+    kind: PlanKind,
+    /// Stop at the first seed that fails
+    #[arg(long)]
+    first: bool,
+    /// Trials to shorten a failing plan
+    #[arg(long, default_value_t = 400)]
+    tries: usize,
+}
+
+/// Which plans; without any of these, those for clusters without shards.
+#[derive(Debug, clap::Args)]
+struct PlanKind {
     /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes, more deletes than are kept
     #[arg(long)]
     ends: bool,
@@ -49,17 +62,11 @@ struct Arguments {
     /// With shards, and dealt anew under way (their data does not follow yet: expect failures)
     #[arg(long, conflicts_with = "ends")]
     reshard: bool,
-    /// Stop at the first seed that fails
-    #[arg(long)]
-    first: bool,
-    /// Trials to shorten a failing plan
-    #[arg(long, default_value_t = 400)]
-    tries: usize,
 }
 
-impl Arguments {
+impl PlanKind {
     fn plan(&self, seed: u64) -> Plan {
-        match self.plans() {
+        match self.flag() {
             " --ends" => Plan::with_ends(seed),
             " --shards" => Plan::with_shards(seed),
             " --reshard" => Plan::with_reshards(seed),
@@ -67,13 +74,13 @@ impl Arguments {
         }
     }
 
-    /// Which kind of plans, as on the command line.
-    fn plans(&self) -> &'static str {
-        match (self.ends, self.shards, self.reshard) {
-            (true, _, _) => " --ends",
-            (false, _, true) => " --reshard",
-            (false, true, false) => " --shards",
-            (false, false, false) => "",
+    /// As on the command line.
+    fn flag(&self) -> &'static str {
+        match self {
+            Self { ends: true, .. } => " --ends",
+            Self { reshard: true, .. } => " --reshard",
+            Self { shards: true, .. } => " --shards",
+            Self { .. } => "",
         }
     }
 }
@@ -99,7 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
-    let (plan, tries) = (arguments.plan(seed), arguments.tries);
+    let (plan, tries) = (arguments.kind.plan(seed), arguments.tries);
     let verdict = run(&plan, paused);
     println!("{:#?}", verdict.counts);
     println!("events {:?}, {:?}", verdict.events, verdict.network);
@@ -154,7 +161,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let plan = arguments.plan(seed);
+                    let plan = arguments.kind.plan(seed);
                     let verdict = run(&plan, paused);
                     if done.send((plan, verdict)).is_err() {
                         break;
@@ -165,7 +172,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         drop(done);
         let mut reported = Duration::ZERO;
         for (plan, verdict) in verdicts {
-            report_failure(&plan, &verdict, arguments.plans());
+            report_failure(&plan, &verdict, arguments.kind.flag());
             batch.add(&plan, verdict);
             let elapsed = began.elapsed();
             if elapsed > reported + Duration::from_secs(10) {
