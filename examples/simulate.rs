@@ -40,9 +40,8 @@ struct Arguments {
     /// Stop after this many seconds, whatever is left
     #[arg(long)]
     seconds: Option<u64>,
-    /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes, more deletes than are kept
-    #[arg(long)]
-    ends: bool,
+    #[command(flatten)]
+    kind: PlanKind,
     /// Stop at the first seed that fails
     #[arg(long)]
     first: bool,
@@ -51,12 +50,37 @@ struct Arguments {
     tries: usize,
 }
 
-impl Arguments {
+/// Which plans; without any of these, those for clusters without shards.
+#[derive(Debug, clap::Args)]
+struct PlanKind {
+    /// With faults about the life and end of origins on top: forgetting, long absences, isolated restarts, many restarts, many deletes, more deletes than are kept
+    #[arg(long)]
+    ends: bool,
+    /// Clusters with shards, and faults about these on top
+    #[arg(long, conflicts_with = "ends")]
+    shards: bool,
+    /// With shards, and dealt anew under way (their data does not follow yet: expect failures)
+    #[arg(long, conflicts_with = "ends")]
+    reshard: bool,
+}
+
+impl PlanKind {
     fn plan(&self, seed: u64) -> Plan {
-        if self.ends {
-            Plan::with_ends(seed)
-        } else {
-            Plan::from_seed(seed)
+        match self.flag() {
+            " --ends" => Plan::with_ends(seed),
+            " --shards" => Plan::with_shards(seed),
+            " --reshard" => Plan::with_reshards(seed),
+            _ => Plan::from_seed(seed),
+        }
+    }
+
+    /// As on the command line.
+    fn flag(&self) -> &'static str {
+        match self {
+            Self { ends: true, .. } => " --ends",
+            Self { reshard: true, .. } => " --reshard",
+            Self { shards: true, .. } => " --shards",
+            Self { .. } => "",
         }
     }
 }
@@ -82,7 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
-    let (plan, tries) = (arguments.plan(seed), arguments.tries);
+    let (plan, tries) = (arguments.kind.plan(seed), arguments.tries);
     let verdict = run(&plan, paused);
     println!("{:#?}", verdict.counts);
     println!("events {:?}, {:?}", verdict.events, verdict.network);
@@ -105,6 +129,9 @@ fn replay(arguments: &Arguments, seed: u64) -> ExitCode {
         shape.nodes, shape.starts_ms, shape.skews_ms
     );
     println!("{:?}, tight: {}", short.weather, shape.tight);
+    if let Some(shards) = &shape.shards {
+        println!("{shards:?}");
+    }
     for fault in &short.faults {
         println!("  {:>6} ms  {:?}", fault.at_ms, fault.what);
     }
@@ -134,7 +161,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let plan = arguments.plan(seed);
+                    let plan = arguments.kind.plan(seed);
                     let verdict = run(&plan, paused);
                     if done.send((plan, verdict)).is_err() {
                         break;
@@ -145,7 +172,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         drop(done);
         let mut reported = Duration::ZERO;
         for (plan, verdict) in verdicts {
-            report_failure(&plan, &verdict, arguments.ends);
+            report_failure(&plan, &verdict, arguments.kind.flag());
             batch.add(&plan, verdict);
             let elapsed = began.elapsed();
             if elapsed > reported + Duration::from_secs(10) {
@@ -161,14 +188,13 @@ fn run_all(arguments: &Arguments) -> ExitCode {
     finish(&batch, began.elapsed(), threads)
 }
 
-fn report_failure(plan: &Plan, verdict: &Verdict, ends: bool) {
+fn report_failure(plan: &Plan, verdict: &Verdict, plans: &str) {
     if let Some(violation) = verdict.violations.first() {
         println!("seed {}: {}", plan.seed, violation.name);
         println!("  {}", violation.text.replace('\n', "\n  "));
         println!(
-            "  replay: cargo run --release --example simulate -- --seed {}{}",
-            plan.seed,
-            if ends { " --ends" } else { "" }
+            "  replay: cargo run --release --example simulate -- --seed {}{plans}",
+            plan.seed
         );
     }
 }

@@ -44,6 +44,19 @@ const ENDS_MUST_HAPPEN: [&str; 10] = [
     "pushes result=\"superseded\"",
 ];
 
+/// The same for a batch of clusters with shards.
+const SHARDS_MUST_HAPPEN: [&str; 9] = [
+    "forwards outcome=\"answered\"",
+    "forwards outcome=\"unanswered\"",
+    "forwards outcome=\"unreachable\"",
+    "forwards outcome=\"not_serving\"",
+    "forwards outcome=\"other_map\"",
+    "forwards answered by another member",
+    "forwards refused for unmet metadata",
+    "requests done by a node without a shard",
+    "members added",
+];
+
 /// The sum of many runs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Batch {
@@ -91,14 +104,18 @@ impl Batch {
     /// What never happened in the whole batch, though it must: then it has proved less than it seems to.
     pub fn never_happened(&self) -> Vec<String> {
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
-        let ends = Kind::OF_ENDS
-            .iter()
-            .any(|kind| self.kinds.contains_key(&format!("{kind:?}")));
+        let had = |kind: &Kind| self.kinds.contains_key(&format!("{kind:?}"));
+        let (ends, shards) = (
+            Kind::OF_ENDS.iter().any(had),
+            Kind::OF_SHARDS.iter().any(had),
+        );
         let of_ends = Kind::OF_ENDS.iter().filter(|_| ends);
-        let kinds = Kind::ALL.iter().chain(of_ends);
+        let of_shards = Kind::OF_SHARDS.iter().filter(|_| shards);
+        let kinds = Kind::ALL.iter().chain(of_ends).chain(of_shards);
         let kinds: BTreeSet<String> = kinds.map(|kind| format!("{kind:?}")).collect();
         let ends = ENDS_MUST_HAPPEN.into_iter().filter(|_| ends);
-        let events = MUST_HAPPEN.into_iter().chain(ends);
+        let shards = SHARDS_MUST_HAPPEN.into_iter().filter(|_| shards);
+        let events = MUST_HAPPEN.into_iter().chain(ends).chain(shards);
         let events = events.filter(|name| count(name) == 0);
         let kinds = kinds
             .into_iter()

@@ -1,23 +1,25 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+mod told;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
-use super::named;
 use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::Clock;
-use crate::core::ended::{Lost, Settlement};
+use crate::core::ended::Lost;
 use crate::core::id::{Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
-use crate::core::write::{Content, Value};
+use crate::core::wire::{KvsMethod, KvsRequest};
+use crate::core::write::Value;
 use crate::http::gateway::Gateway;
-use crate::messages::causality::{self, Answer, DigestReport, Outcome, Seen};
+use crate::messages::causality::{self, Answer, DigestReport, Seen};
+pub(super) use told::{Told, What};
 
 /// Metadata, and the operations whose answers it was made of.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,8 @@ pub struct Clients {
     told_lost: u64,
     /// Answers that named markers in place of lives that had ended.
     settled: u64,
+    /// Requests that were done by way of a node that keeps no shard.
+    without_shard: u64,
     broken: Broken,
 }
 
@@ -93,15 +97,41 @@ impl Sent {
         }
     }
 
-    /// What the answer says is lost.
-    pub(super) fn told_lost(&self, answer: &Answer) -> Lost {
-        answer.metadata(self.observed.metadata.clone()).1
+    /// By which number it is known.
+    pub(super) fn number(&self) -> u64 {
+        self.id as u64
+    }
+
+    /// What the client hands back with it.
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.observed.metadata
     }
 
     /// Asks a node; `None` if no answer comes.
     pub async fn ask(&self, gateway: &Gateway) -> Option<Answer> {
         let (operation, metadata) = (self.operation.clone(), self.observed.metadata.clone());
         gateway.request(operation, metadata, self.wait_ms).await
+    }
+
+    /// The same as HTTP brings it, with its number.
+    pub(super) fn as_http(&self) -> KvsRequest {
+        let (method, value) = match &self.operation {
+            causality::Operation::Put { value, .. } => (KvsMethod::Put, Some(value.json())),
+            causality::Operation::Delete { .. } => (KvsMethod::Delete, None),
+            causality::Operation::Get { .. } | causality::Operation::Check => {
+                (KvsMethod::Get, None)
+            }
+        };
+        let value = value.map_or_else(String::new, |value| format!(r#""value":{value},"#));
+        let (id, metadata) = (self.id, self.observed.metadata.to_json());
+        let body = format!(r#"{{"request":{id},{value}"causal-metadata":{metadata}}}"#);
+        KvsRequest {
+            method,
+            key: self.key().clone(),
+            body: body.into(),
+            metadata: Vec::new(),
+            wait_ms: self.wait_ms,
+        }
     }
 }
 
@@ -123,6 +153,7 @@ impl Default for Clients {
             from_elsewhere: 0,
             told_lost: 0,
             settled: 0,
+            without_shard: 0,
             broken: Broken::default(),
         }
     }
@@ -176,60 +207,50 @@ impl Clients {
     }
 
     /// Writes down what came of a request; `None` if no answer came.
-    pub fn answered(&mut self, sent: &Sent, answer: Option<Answer>, now_ms: u64) {
-        let Some(answer) = answer else {
+    pub(super) fn answered(&mut self, sent: &Sent, told: Option<Told>, now_ms: u64) {
+        let Some(told) = told else {
             return;
         };
-        let (metadata, lost) = answer.metadata(sent.observed.metadata.clone());
-        let (recorded, seen) = self.recorded(sent.key().as_str(), answer.outcome);
-        let need = needed(&sent.observed.metadata, seen.as_ref());
-        if let Some((name, why)) = wrongly_named(&metadata, &need, &answer.settlement) {
-            let text = || {
-                format!(
-                    "operation {} was answered with {}: {why}",
-                    sent.id,
-                    metadata.to_json()
-                )
-            };
+        if let Some((name, why)) = told.wrongly_named(&sent.observed.metadata) {
+            let (id, metadata) = (sent.id, told.metadata.to_json());
+            let text = || format!("operation {id} was answered with {metadata}: {why}");
             self.broken.note(name, text);
         }
+        let recorded = self.recorded(sent.key().as_str(), &told);
         let record = &mut self.operations[sent.id];
         record.end_ms = Some(now_ms);
         record.outcome = recorded;
         let given = record.outcome.gives_metadata();
-        let made = matches!(record.outcome, checker::Outcome::Acknowledged { .. });
-        if let Some(made) = seen.filter(|_| made) {
-            self.dots[sent.id] = Some(made.version.dot);
-            self.made(sent, &made, &answer.settlement);
+        if told.what == What::Written {
+            self.dots[sent.id] = told.dot;
+            self.made(sent, &told);
         }
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
-            self.told_lost += u64::from(!lost.is_empty());
-            self.settled += u64::from(
-                need.clocks
-                    .iter()
-                    .any(|(_, need)| named::ended(need, &answer.settlement).is_some()),
-            );
-            self.note_named(sent, &lost);
+            self.told_lost += u64::from(!told.lost.is_empty());
+            self.settled += u64::from(told.is_settled(&sent.observed.metadata));
+            self.note_named(sent, &told);
             let by = vec![OperationId(sent.id as u64)];
+            let metadata = told.metadata;
             let observed = Observed { metadata, by };
             self.newest[sent.client] = observed.clone();
             self.handed_out.push(observed);
         }
     }
 
-    /// Takes note of what a request that was performed had named, and what of it was said to be lost.
-    fn note_named(&mut self, sent: &Sent, lost: &Lost) {
+    /// Takes note of what a request that was performed had named of the writes of its shard, and what of it was said to be lost.
+    fn note_named(&mut self, sent: &Sent, told: &Told) {
         let entries = sent.observed.metadata.clocks.iter();
-        for (origin, counter) in entries.flat_map(|(_, clock)| clock.iter()) {
+        let concerned = entries.filter(|(domain, _)| told.domain == Some(**domain));
+        for (origin, counter) in concerned.flat_map(|(_, clock)| clock.iter()) {
             let whole = Dot { origin, counter };
             self.named.push(Named {
                 operation: OperationId(sent.id as u64),
                 at_ms: sent.at_ms,
                 last: whole,
                 had: self.had.get(&(sent.id, origin)).copied().unwrap_or(0),
-                lost: lost.get(&origin).copied(),
+                lost: told.lost.get(&origin).copied(),
             });
         }
     }
@@ -239,26 +260,19 @@ impl Clients {
         &self.named
     }
 
-    /// What the checkers are told, and what the client has seen by it.
-    fn recorded(&self, key: &str, outcome: Outcome) -> (checker::Outcome, Option<Seen>) {
-        match outcome {
-            Outcome::Created(seen)
-            | Outcome::Replaced(seen)
-            | Outcome::Deleted(seen)
-            | Outcome::Overtaken(seen) => (acknowledged(&seen), Some(seen)),
-            Outcome::Found(seen) => {
-                let value = match &seen.version.content {
-                    Content::Value(value) => value.json().to_owned(),
-                    other @ (Content::Tombstone | Content::Ended(_)) => format!("{other:?}"),
-                };
-                (checker::Outcome::Found { value }, Some(seen))
-            }
-            Outcome::Absent(seen) => {
-                let by = |seen: &Seen| Absence::By(seen.version.dot.to_string());
-                let absence = seen.as_ref().map_or_else(|| self.untold_absence(key), by);
-                (checker::Outcome::Absent(absence), seen)
-            }
-            Outcome::Met | Outcome::Refused(_) => (checker::Outcome::Refused, None),
+    /// What the checkers are told.
+    fn recorded(&self, key: &str, told: &Told) -> checker::Outcome {
+        let identity = told.dot.map(|dot| dot.to_string());
+        match &told.what {
+            What::Written => checker::Outcome::Acknowledged { identity },
+            What::Found(value) => checker::Outcome::Found {
+                value: value.clone(),
+            },
+            What::Absent => checker::Outcome::Absent(
+                identity.map_or_else(|| self.untold_absence(key), Absence::By),
+            ),
+            What::Refused => checker::Outcome::Refused,
+            What::Unknown => checker::Outcome::Unknown,
         }
     }
 
@@ -272,29 +286,24 @@ impl Clients {
         }
     }
 
-    /// A write was made for a client: it depends on all that the client had observed, and comes after it.
-    fn made(&mut self, sent: &Sent, seen: &Seen, settlement: &Settlement) {
-        let Seen { domain, version } = seen;
+    /// A write was made for a client: it depends on all that the client had observed, in whichever shard, and comes after it.
+    fn made(&mut self, sent: &Sent, told: &Told) {
         let Metadata { time, clocks } = &sent.observed.metadata;
-        let nothing = Clock::new();
-        let kept = version.deps.get(domain).unwrap_or(&nothing);
-        let need = clocks.get(domain).unwrap_or(&nothing);
-        if let Some(why) = named::too_little(kept, need, settlement) {
-            let text = || format!("operation {} has made {version:?}: {why}", sent.id);
-            self.broken.note("dependencies not kept", text);
-        }
-        if let Some(ended) = named::ended(kept, settlement) {
-            let text = || format!("operation {} has made {version:?}: {ended}", sent.id);
-            self.broken.note("an ended life is named", text);
-        }
         if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
-            let text = || {
-                format!(
-                    "operation {} had observed {time}, and was performed",
-                    sent.id
-                )
-            };
+            let id = sent.id;
+            let text = || format!("operation {id} had observed {time}, and was performed");
             self.broken.note("written far ahead of time", text);
+        }
+        let Some(Seen { version, .. }) = &told.seen else {
+            return;
+        };
+        let nothing = Clock::new();
+        for (domain, need) in clocks.iter() {
+            let kept = version.deps.get(domain).unwrap_or(&nothing);
+            if let Some((name, why)) = told.wrongly_kept(kept, need) {
+                let text = || format!("operation {} has made {version:?}: {why}", sent.id);
+                self.broken.note(name, text);
+            }
         }
         if version.time <= *time {
             let (id, dot) = (sent.id, version.dot);
@@ -306,8 +315,8 @@ impl Clients {
     }
 
     /// A node has performed a request, and this is what it has, now or a little later.
-    pub(super) fn served(&mut self, sent: &Sent, answer: &Answer, node: &DigestReport) {
-        if answer.settlement.origin() != Some(node.origin) {
+    pub(super) fn served(&mut self, sent: &Sent, told: &Told, node: &DigestReport) {
+        if told.by != Some(node.origin) {
             // It was born again meanwhile.
             return;
         }
@@ -315,8 +324,7 @@ impl Clients {
         let named = entries.flat_map(|(_, clock)| clock.iter());
         let had = named.map(|(origin, _)| ((sent.id, origin), node.last(&origin)));
         self.had.extend(had);
-        let (metadata, _) = answer.metadata(sent.observed.metadata.clone());
-        let need = metadata.clocks.get(&node.domain);
+        let need = told.metadata.clocks.get(&node.domain);
         if let Some((origin, counter)) = need.and_then(|need| node.covered.first_lacking(need)) {
             let id = sent.id;
             let text =
@@ -339,6 +347,41 @@ impl Clients {
         }
     }
 
+    /// These writes were made, and their clients were perhaps not told.
+    pub(super) fn learn_made(&mut self, made: &BTreeMap<u64, Dot>) {
+        for (request, dot) in made {
+            let known = usize::try_from(*request).ok();
+            if let Some(known) = known.and_then(|id| self.dots.get_mut(id)) {
+                known.get_or_insert(*dot);
+            }
+        }
+    }
+
+    /// An answer is not of the contract's form.
+    pub(super) fn malformed(&mut self, sent: &Sent, why: &str) {
+        let text = || format!("operation {} was answered with {why}", sent.id);
+        self.broken.note("malformed answer", text);
+    }
+
+    /// A request was done that a node got which keeps no shard.
+    pub(super) fn answered_by_one_without_shard(&mut self) {
+        self.without_shard += 1;
+    }
+
+    /// How often that was.
+    pub(super) fn by_those_without_shard(&self) -> u64 {
+        self.without_shard
+    }
+
+    /// All that clients have observed in the end.
+    pub(super) fn newest(&self) -> Metadata {
+        let mut all = Metadata::default();
+        for observed in &self.newest {
+            all.merge(&observed.metadata);
+        }
+        all
+    }
+
     /// Every metadata that was ever given to a client.
     pub fn handed_out(&self) -> impl Iterator<Item = &Metadata> {
         self.handed_out.iter().map(|observed| &observed.metadata)
@@ -354,7 +397,7 @@ impl Clients {
         named.chain(made.map(|dot| (dot.origin, dot.counter)))
     }
 
-    /// The acknowledged writes: which operation made which.
+    /// The writes that were acknowledged, or are known to have been made: which operation made which.
     pub fn acknowledged(&self) -> impl Iterator<Item = (OperationId, Dot)> + '_ {
         let made = self.dots.iter().enumerate();
         made.filter_map(|(id, dot)| Some((OperationId(id as u64), (*dot)?)))
@@ -391,41 +434,6 @@ impl Clients {
     }
 }
 
-/// What the answer must cover: what was sent, and the version seen with all that it depends on (contract §2). By hand: what is
-/// judged must not be its own judge.
-fn needed(sent: &Metadata, seen: Option<&Seen>) -> Metadata {
-    let mut need = sent.clone();
-    if let Some(Seen { domain, version }) = seen {
-        let clocks = Arc::make_mut(&mut need.clocks);
-        clocks.merge(&version.deps);
-        clocks.cover(*domain, version.dot);
-        need.time = need.time.max(version.time);
-    }
-    need
-}
-
-/// What is wrong with the metadata of an answer, if anything: which promise it breaks, and how.
-fn wrongly_named(
-    given: &Metadata,
-    need: &Metadata,
-    settlement: &Settlement,
-) -> Option<(&'static str, String)> {
-    let nothing = Clock::new();
-    let too_little = need.clocks.iter().find_map(|(domain, need)| {
-        let given = given.clocks.get(domain).unwrap_or(&nothing);
-        named::too_little(given, need, settlement)
-    });
-    let early = (given.time < need.time).then(|| format!("its stamp is below {}", need.time));
-    let ended = |(_, given)| named::ended(given, settlement);
-    too_little
-        .or(early)
-        .map(|why| ("metadata names too little", why))
-        .or_else(|| {
-            let ended = given.clocks.iter().find_map(ended);
-            ended.map(|why| ("an ended life is named", why))
-        })
-}
-
 fn merged(one: &Observed, other: &Observed) -> Observed {
     let mut both = one.clone();
     both.metadata.merge(&other.metadata);
@@ -453,9 +461,4 @@ fn actions(action: Action, key: &str, value: &str) -> (checker::Action, causalit
             causality::Operation::Delete { key: at },
         ),
     }
-}
-
-fn acknowledged(seen: &Seen) -> checker::Outcome {
-    let identity = Some(seen.version.dot.to_string());
-    checker::Outcome::Acknowledged { identity }
 }

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::clock::SkewedClock;
 use super::network::Network;
-use super::plan::Shape;
-use crate::config::Settings;
-use crate::core::id::Address;
+use super::plan::{self, Shape};
+use crate::core::id::{Address, Domain};
+use crate::core::sharding::map::ShardMap;
 use crate::http::gateway::Gateway;
 use crate::messages::causality::DigestReport;
 use crate::node::{Node, World};
@@ -25,23 +25,15 @@ pub struct Cluster {
     nodes: Vec<Option<Rc<Node>>>,
     ended: Vec<Rc<Node>>,
     clocks: Vec<SkewedClock>,
-    settings: Settings,
+    shape: Shape,
     seed: u64,
     lives: u64,
 }
 
 impl Cluster {
     /// A cluster of which no node runs yet.
-    ///
-    /// # Panics
-    /// Never: the addresses it makes up are addresses.
     pub fn new(shape: &Shape, seed: u64) -> Self {
-        let address = |n: u8| {
-            let ip = std::net::Ipv4Addr::new(10, 10, 0, n + 2);
-            Address::try_from(std::net::SocketAddr::from((ip, 8090)))
-        };
-        let addresses: Result<Vec<_>, _> = (0..shape.nodes).map(address).collect();
-        let addresses = addresses.expect("10.10.0.x:8090 is an address");
+        let addresses: Vec<Address> = (0..shape.nodes).map(plan::address).collect();
         let began = Instant::now();
         let clock = |skew: &i64| SkewedClock::new(began, *skew);
         Self {
@@ -49,7 +41,7 @@ impl Cluster {
             nodes: addresses.iter().map(|_| None).collect(),
             ended: Vec::new(),
             clocks: shape.skews_ms.iter().map(clock).collect(),
-            settings: shape.settings(&addresses),
+            shape: shape.clone(),
             addresses,
             seed,
             lives: 0,
@@ -63,10 +55,7 @@ impl Cluster {
         }
         self.lives += 1;
         let address = self.addresses[at];
-        let settings = Settings {
-            address,
-            ..self.settings.clone()
-        };
+        let settings = self.shape.settings(&self.addresses, at);
         let node = Rc::new(Node::start(
             &settings,
             World {
@@ -103,6 +92,33 @@ impl Cluster {
     /// The entrance of a node that runs.
     pub fn gateway(&self, at: usize) -> Option<Gateway> {
         self.nodes[at].as_ref().map(|node| node.gateway().clone())
+    }
+
+    /// The map that a sharded cluster begins with.
+    pub(super) fn first_map(&self) -> Option<ShardMap> {
+        self.shape.first_map(&self.addresses)
+    }
+
+    /// By which map each node goes that runs.
+    pub(super) fn maps(&self) -> Vec<ShardMap> {
+        let running = self.nodes.iter().flatten();
+        let map = |node: &Rc<Node>| node.gateway().topology().map.clone();
+        running.map(map).collect()
+    }
+
+    /// The members of each shard by the latest map, by place: all nodes, where there are no shards.
+    pub(super) fn shards(&self) -> Vec<(Domain, Vec<usize>)> {
+        let maps = self.maps();
+        let latest = maps.iter().max_by_key(|map| map.id());
+        let map = latest.cloned().unwrap_or(ShardMap::implicit());
+        let nodes = || self.addresses.iter().enumerate();
+        let members = |shard| {
+            let its = nodes().filter(|(_, node)| map.keeps(**node, shard));
+            let its: Vec<usize> = its.map(|(at, _)| at).collect();
+            let first = its.first().map(|at| map.domain_of(self.addresses[*at]));
+            first.map(|domain| (domain, its))
+        };
+        map.shards().filter_map(members).collect()
     }
 
     /// How often a node was started.

@@ -15,6 +15,7 @@ mod broken;
 pub mod clients;
 pub mod clock;
 pub mod cluster;
+mod forwards;
 mod named;
 pub mod network;
 pub mod plan;

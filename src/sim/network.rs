@@ -1,26 +1,29 @@
 //! The simulated network: delays, loses, doubles, cuts and holds by seed, and remembers all that
 //! passed as one hash.
 
+mod state;
+mod transport;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::Hash;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::LocalBoxFuture;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 use serde::Serialize;
 use tokio::time::Instant;
-use xxhash_rust::xxh3::Xxh3;
 
+use self::state::{Look, State};
+use self::transport::Transport;
+use super::forwards::Performed;
 use super::run::Violation;
 use super::traffic::{Traffic, UnderWay, Way};
-use crate::core::id::Address;
+use crate::core::id::{Address, Dot};
 use crate::core::roster::RosterEntry;
+use crate::core::wire::KvsAnswer;
+use crate::http::forward::Forwarder;
 use crate::node::Node;
 use crate::transport::{Call, CallError, PeerTransport};
 
@@ -54,33 +57,6 @@ impl Weather {
 #[derive(Clone)]
 pub struct Network(Rc<RefCell<State>>);
 
-struct State {
-    rng: ChaCha8Rng,
-    nodes: BTreeMap<Address, Rc<Node>>,
-    weather: Weather,
-    /// Ordered pairs between which nothing passes.
-    cut: BTreeSet<(Address, Address)>,
-    /// Until when nothing moves at a node.
-    paused: BTreeMap<Address, Instant>,
-    /// What every way from or to a node takes in addition.
-    slow: BTreeMap<Address, Duration>,
-    /// Cut the next two nodes between which a join runs.
-    cut_next_join: bool,
-    began: Instant,
-    events: Xxh3,
-    count: u64,
-    tally: Tally,
-    traffic: Traffic,
-    /// Whether what passes is judged, which takes as long as everything else about a message.
-    judged: bool,
-    /// How many lives of each node have begun.
-    lives: BTreeMap<Address, u64>,
-    /// How often each node that runs was born again when it was last looked at, and when that was.
-    renewals: BTreeMap<Address, (u64, u64)>,
-    /// What each node has said in its last heartbeat.
-    heartbeats: BTreeMap<Address, Bytes>,
-}
-
 /// What happened on the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -101,24 +77,7 @@ pub struct Tally {
 impl Network {
     /// A network without nodes, in fair weather.
     pub fn new(seed: u64) -> Self {
-        Self(Rc::new(RefCell::new(State {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            nodes: BTreeMap::new(),
-            weather: Weather::FAIR,
-            cut: BTreeSet::new(),
-            paused: BTreeMap::new(),
-            slow: BTreeMap::new(),
-            cut_next_join: false,
-            began: Instant::now(),
-            events: Xxh3::new(),
-            count: 0,
-            tally: Tally::default(),
-            traffic: Traffic::default(),
-            judged: true,
-            lives: BTreeMap::new(),
-            renewals: BTreeMap::new(),
-            heartbeats: BTreeMap::new(),
-        })))
+        Self(Rc::new(RefCell::new(State::new(seed))))
     }
 
     /// The gate of one node to this network, for the life that begins now. What is left of a life that has ended sends
@@ -136,15 +95,53 @@ impl Network {
     /// From now on `node` is reached at `address`.
     pub fn attach(&self, address: Address, node: Rc<Node>) {
         let mut state = self.0.borrow_mut();
+        let forwarder = Rc::new(node.forwarder());
+        state.forwarders.insert(address, forwarder);
         state.nodes.insert(address, node);
-        state.renewals.remove(&address);
+        state.looks.remove(&address);
         drop(state);
         self.note(|traffic, now_ms| traffic.begins(address, now_ms));
     }
 
     /// From now on nobody is reached at `address`.
     pub fn detach(&self, address: Address) -> Option<Rc<Node>> {
-        self.0.borrow_mut().nodes.remove(&address)
+        let mut state = self.0.borrow_mut();
+        state.ended.notify_waiters();
+        state.nodes.remove(&address)
+    }
+
+    /// Waits until this life of the node is over.
+    pub(super) async fn until_ended(&self, address: Address, node: &Rc<Node>) {
+        let ended = self.0.borrow().ended.clone();
+        loop {
+            let notified = ended.notified();
+            if !self.is_life(address, node) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// The entrance there for requests that other nodes may have to answer.
+    pub(super) fn forwarder(&self, address: Address) -> Option<Rc<Forwarder>> {
+        let state = self.0.borrow();
+        let forwarder = state.forwarders.get(&address).cloned();
+        forwarder.filter(|_| state.nodes.contains_key(&address))
+    }
+
+    /// Who has performed a request that was passed on, and was answered so.
+    pub(super) fn performed(&self, request: u64, answer: &KvsAnswer) -> Option<Rc<Performed>> {
+        self.0.borrow().forwards.performed(request, answer)
+    }
+
+    /// The writes that were made for requests that were passed on.
+    pub(super) fn made(&self) -> BTreeMap<u64, Dot> {
+        self.0.borrow().forwards.made().clone()
+    }
+
+    /// How often what happened to requests that were passed on.
+    pub(super) fn forwards(&self) -> BTreeMap<&'static str, u64> {
+        self.0.borrow().forwards.counts().clone()
     }
 
     /// Who is reached there.
@@ -217,19 +214,34 @@ impl Network {
         self.0.borrow().tally
     }
 
-    /// Sees whether the node was born again since it was last looked at; that may have been right after.
+    /// Sees whether the node was born again, or keeps another shard, since it was last looked at; that may have been right after.
     fn look(&self, address: Address) {
         let Some(node) = self.node(address) else {
             return;
         };
         let renewals = node.gateway().renewals();
+        let domain = node.gateway().topology().map.domain_of(address);
         let now_ms = self.0.borrow().now_ms();
         let mut state = self.0.borrow_mut();
-        let looked = state.renewals.insert(address, (renewals, now_ms));
+        let looked = state.looks.insert(
+            address,
+            Look {
+                renewals,
+                domain,
+                at_ms: now_ms,
+            },
+        );
         drop(state);
-        let (known, since_ms) = looked.unwrap_or((0, now_ms));
-        if renewals > known {
-            self.note(|traffic, now_ms| traffic.is_reborn(address, since_ms, now_ms));
+        let known = looked.unwrap_or(Look {
+            renewals: 0,
+            domain,
+            at_ms: now_ms,
+        });
+        if renewals > known.renewals {
+            self.note(|traffic, now_ms| traffic.is_reborn(address, known.at_ms, now_ms));
+        }
+        if domain != known.domain {
+            self.note(|traffic, now_ms| traffic.enters(address, known.at_ms, now_ms));
         }
     }
 
@@ -305,13 +317,34 @@ impl Network {
         self.note(|traffic, _| traffic.arrives(way, body));
         let refused = || CallError::Unreachable("connection refused".to_owned());
         let node = self.node(way.to).ok_or_else(refused)?;
+        let renewals = node.gateway().renewals();
         let answer = node.gateway().peer_call(way.call, body).await;
+        if way.call == Call::Forward && !self.is_life(way.to, &node) {
+            // Its process is gone: nobody can tell what it has done.
+            return Err(CallError::BrokenOff("connection reset".to_owned()));
+        }
         let answer = answer.map_err(|_| CallError::Refused(503))?;
+        if way.call == Call::Forward && renewals == node.gateway().renewals() {
+            self.look_after(way, body, &answer, &node).await;
+        }
         if self.is_life(way.to, &node) {
             self.look(way.to);
             self.note(|traffic, now_ms| traffic.taken(way, body, &answer, now_ms));
         }
         Ok(answer)
+    }
+
+    /// Looks into a node that has just answered what was passed on to it.
+    async fn look_after(&self, way: Way, body: &[u8], answer: &[u8], node: &Rc<Node>) {
+        let asked = self.0.borrow_mut().forwards.answers(body, answer);
+        let Some((asked, answer)) = asked else {
+            return;
+        };
+        self.note_served(way.to, node);
+        if let Some(performed) = Performed::look(node, &asked.key).await {
+            let mut state = self.0.borrow_mut();
+            state.forwards.performs(&asked, answer, performed);
+        }
     }
 
     async fn call(
@@ -322,9 +355,13 @@ impl Network {
         body: Bytes,
     ) -> Result<Bytes, CallError> {
         let way = Way { from, to, call };
-        if call == Call::Heartbeat {
-            let mut state = self.0.borrow_mut();
-            state.heartbeats.insert(from, body.clone());
+        match call {
+            Call::Heartbeat => {
+                let mut state = self.0.borrow_mut();
+                state.heartbeats.insert(from, body.clone());
+            }
+            Call::Forward => self.0.borrow_mut().forwards.leaves(to, &body),
+            Call::Push | Call::Join => {}
         }
         if call != Call::Forward && self.is_doubled() {
             let (network, body) = (self.clone(), body.clone());
@@ -397,104 +434,8 @@ impl Drop for Ongoing {
     }
 }
 
-impl State {
-    /// Takes note of a message and says how long it takes; `None` if it does not arrive.
-    fn pass(&mut self, from: Address, to: Address, what: &str, bytes: &[u8]) -> Option<Duration> {
-        let is_cut = self.cut.contains(&(from, to));
-        let is_lost = self.rng.random_range(0..1_000) < self.weather.loss;
-        let delay = self.delay(from, to);
-        self.tally.sent += 1;
-        self.tally.cut += u64::from(is_cut);
-        self.tally.lost += u64::from(is_lost && !is_cut);
-        let passes = !is_cut && !is_lost;
-        self.note(from, to, what, bytes, passes);
-        passes.then_some(delay)
-    }
-
-    fn delay(&mut self, from: Address, to: Address) -> Duration {
-        let Weather {
-            delay_min_us,
-            delay_max_us,
-            stragglers,
-            ..
-        } = self.weather;
-        let mut delay = self.rng.random_range(delay_min_us..=delay_max_us);
-        if self.rng.random_range(0..1_000) < stragglers {
-            delay *= self.rng.random_range(2..100);
-        }
-        let slow = |node| self.slow.get(&node).copied().unwrap_or_default();
-        Duration::from_micros(delay) + slow(from) + slow(to)
-    }
-
-    fn note(&mut self, from: Address, to: Address, what: &str, bytes: &[u8], passes: bool) {
-        let at = self.began.elapsed().as_micros();
-        (at, from, to, what, passes, bytes).hash(&mut self.events);
-        self.count += 1;
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn cut_join(&mut self, from: Address, to: Address) {
-        if std::mem::take(&mut self.cut_next_join) {
-            self.tally.joins_cut += 1;
-            self.cut.insert((from, to));
-            self.cut.insert((to, from));
-        }
-    }
-}
-
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Network")
     }
-}
-
-#[derive(Debug)]
-struct Transport {
-    me: Address,
-    life: u64,
-    network: Network,
-}
-
-impl Transport {
-    fn is_over(&self) -> bool {
-        let state = self.network.0.borrow();
-        state.lives.get(&self.me) != Some(&self.life) || !state.nodes.contains_key(&self.me)
-    }
-}
-
-impl PeerTransport for Transport {
-    fn call(
-        &self,
-        to: Address,
-        call: Call,
-        body: Bytes,
-        timeout: Duration,
-    ) -> LocalBoxFuture<'static, Result<Bytes, CallError>> {
-        if self.is_over() {
-            return std::future::pending().boxed_local();
-        }
-        self.network.look(self.me);
-        let exchange = self.network.clone().call(self.me, to, call, body);
-        async move {
-            let answered = tokio::time::timeout(timeout, exchange).await;
-            answered.unwrap_or(Err(CallError::TimedOut(timeout)))
-        }
-        .boxed_local()
-    }
-
-    fn datagram(&self, to: Address, bytes: Bytes) {
-        if self.is_over() {
-            return;
-        }
-        self.network.look(self.me);
-        if self.network.is_doubled() {
-            actix_rt::spawn(self.network.clone().send(self.me, to, bytes.clone()));
-        }
-        actix_rt::spawn(self.network.clone().send(self.me, to, bytes));
-    }
-
-    fn disconnect(&self, _: Address) {}
 }

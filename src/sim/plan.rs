@@ -5,6 +5,7 @@
 
 mod draft;
 mod prelude;
+mod sharded;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use super::network::Weather;
 use crate::config::Settings;
 use crate::core::id::Address;
+use crate::core::sharding::map::ShardMap;
 
 /// Everything that happens in one simulation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,12 +59,75 @@ pub struct Shape {
     pub forget_after_ms: Option<u64>,
     /// From how many tombstones members that are down are forgotten; `None` if there are never as many.
     pub tombstones_max: Option<u64>,
+    /// Who keeps what; `None` for a cluster without shards.
+    pub shards: Option<Shards>,
+}
+
+/// How a sharded cluster begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shards {
+    /// How many there are.
+    pub count: u8,
+    /// What each node is told of that: `SHARD_COUNT`, which one of them may have wrong; `None` for a node that keeps no shard, and
+    /// that the others are not told of.
+    pub told: Vec<Option<u8>>,
+}
+
+impl Shards {
+    /// The nodes that keep a shard, by place.
+    pub fn keepers(&self) -> impl Iterator<Item = usize> + '_ {
+        let told = self.told.iter().enumerate();
+        told.filter(|(_, told)| told.is_some()).map(|(at, _)| at)
+    }
+
+    /// Those that keep this one: nodes are dealt in turn.
+    pub fn members(&self, shard: u8) -> impl Iterator<Item = usize> + '_ {
+        let skipped = usize::from(shard);
+        self.keepers()
+            .skip(skipped)
+            .step_by(usize::from(self.count))
+    }
+
+    fn first_map(&self, addresses: &[Address], count: u8) -> Option<ShardMap> {
+        let keepers: Vec<Address> = self.keepers().map(|at| addresses[at]).collect();
+        ShardMap::first(&keepers, usize::from(count)).ok()
+    }
+
+    /// Another `SHARD_COUNT`, by which a node would find another map than the others, which gives way to theirs. Not 1: by that one it
+    /// would pass nothing on.
+    pub(super) fn wrong_count(&self) -> Option<u8> {
+        let places = u8::try_from(self.told.len()).ok()?;
+        let addresses: Vec<Address> = (0..places).map(address).collect();
+        let id = |count| Some(self.first_map(&addresses, count)?.id());
+        let gives_way = |count: &u8| id(*count).is_some_and(|other| Some(other) < id(self.count));
+        (2..=places / 2).find(gives_way)
+    }
+}
+
+/// The address of a node, by its place.
+///
+/// # Panics
+/// Never: what it makes up is an address.
+pub(super) fn address(place: u8) -> Address {
+    let ip = std::net::Ipv4Addr::new(10, 10, 0, place + 2);
+    let address = Address::try_from(std::net::SocketAddr::from((ip, 8090)));
+    address.expect("10.10.0.x:8090 is an address")
 }
 
 impl Shape {
-    /// The settings of every node but for its address.
-    pub(super) fn settings(&self, addresses: &[Address]) -> Settings {
-        let mut settings = Settings::new(addresses[0], addresses.to_vec());
+    /// The map that a sharded cluster begins with.
+    pub(super) fn first_map(&self, addresses: &[Address]) -> Option<ShardMap> {
+        let shards = self.shards.as_ref()?;
+        shards.first_map(addresses, shards.count)
+    }
+
+    /// The settings of a node.
+    pub(super) fn settings(&self, addresses: &[Address], at: usize) -> Settings {
+        let mut settings = Settings::new(addresses[at], addresses.to_vec());
+        if let Some((shards, told)) = self.shards.as_ref().zip(self.told(at)) {
+            settings.view = shards.keepers().map(|at| addresses[at]).collect();
+            settings.shard_count = Some(usize::from(told));
+        }
         if self.tight {
             settings.replication.outbox_max_writes = 4;
             settings.replication.batch_max_writes = 2;
@@ -79,6 +144,10 @@ impl Shape {
             settings.limits.tombstones_max = most;
         }
         settings
+    }
+
+    fn told(&self, at: usize) -> Option<u8> {
+        self.shards.as_ref().and_then(|shards| shards.told[at])
     }
 }
 
@@ -133,6 +202,18 @@ pub enum Kind {
     Deletes,
     /// So many deletes while a node is down or cut off that it is forgotten for room.
     TombstonesMax,
+    /// Nothing passes between the members of a shard, or between some of them.
+    CutWithinShard,
+    /// Nothing passes between two shards.
+    CutBetweenShards,
+    /// All members of a shard are down, with their memory lost, or cut off from all others.
+    ShardAway,
+    /// A node is told another number of shards than the others, and restarts with it.
+    WrongCount,
+    /// Nodes that keep no shard are added to some while all else goes on, several at once.
+    AddMember,
+    /// Shards are dealt anew, to more, fewer or as many, twice at once or on two sides of a cut.
+    Reshard,
 }
 
 impl Kind {
@@ -167,6 +248,15 @@ impl Kind {
         Self::Deletes,
         Self::TombstonesMax,
     ];
+
+    /// Those about shards; every plan with shards has some of them on top of the others.
+    pub const OF_SHARDS: [Self; 5] = [
+        Self::CutWithinShard,
+        Self::CutBetweenShards,
+        Self::ShardAway,
+        Self::WrongCount,
+        Self::AddMember,
+    ];
 }
 
 /// One thing that goes wrong, or is put right. Nodes are named by their places.
@@ -200,6 +290,10 @@ pub enum Fault {
     Forget(usize, usize),
     /// The next join is cut in the middle.
     CutNextJoin,
+    /// The first node is asked to add the second to this shard.
+    AddMember(usize, usize, usize),
+    /// The node is asked to deal the nodes to so many shards.
+    Reshard(usize, usize),
 }
 
 /// What one client does at one time.
@@ -270,6 +364,16 @@ impl Plan {
     /// The same with faults about the life and end of origins on top.
     pub fn with_ends(seed: u64) -> Self {
         draft::plan_with_ends(seed)
+    }
+
+    /// The plan of a seed for a cluster with shards.
+    pub fn with_shards(seed: u64) -> Self {
+        sharded::plan(seed)
+    }
+
+    /// The same with shards that are dealt anew on top.
+    pub fn with_reshards(seed: u64) -> Self {
+        sharded::plan_with_reshards(seed)
     }
 }
 

@@ -13,7 +13,7 @@ use super::run::Violation;
 use super::watch;
 use crate::core::clock::Clock;
 use crate::core::ended::Lost;
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::{Address, Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::roster::RosterEntry;
 use crate::messages::causality::{Answer, DigestReport, Operation, Outcome, Refusal};
@@ -31,6 +31,8 @@ pub(super) struct Known<'a> {
     /// Whether this write was lost with the memory of all that had it; `None` if a node was born again or forgotten, after which
     /// that is not known: what is written again has another name.
     pub(super) is_lost: Option<&'a dyn Fn(&Dot) -> bool>,
+    /// All that knew of some change of the shard map have lost their memory: nobody knows any more that a node kept a shard by it.
+    pub(super) forgot_a_map: bool,
 }
 
 type Wrong = (&'static str, String);
@@ -41,17 +43,22 @@ const GIVEN_UP: Duration = Duration::from_secs(3);
 /// What is wrong with nodes that agree.
 pub(super) async fn judge(known: &Known<'_>) -> Vec<Violation> {
     let mut reports = Vec::new();
+    let mut present = Vec::new();
     for node in 0..known.cluster.addresses.len() {
-        reports.extend(known.cluster.digest(node).await);
+        let report = known.cluster.digest(node).await;
+        present.extend(report.as_ref().map(|report| report.origin));
+        // One that keeps no shard has no say.
+        let shards = known.cluster.shards();
+        let keeps = shards.iter().any(|(_, members)| members.contains(&node));
+        reports.extend(report.filter(|_| keeps).map(|report| (node, report)));
     }
-    let present: Vec<Origin> = reports.iter().map(|report| report.origin).collect();
-    let asked = |(node, report)| Asked {
+    let nodes = reports.iter().map(|(node, report)| Asked {
         known,
-        node,
+        node: *node,
         report,
         present: &present,
-    };
-    let nodes: Vec<Asked<'_>> = reports.iter().enumerate().map(asked).collect();
+    });
+    let nodes: Vec<Asked<'_>> = nodes.collect();
     let mut wrong = Vec::new();
     for node in &nodes {
         wrong.extend(node.judge_itself().await);
@@ -83,7 +90,7 @@ async fn judge_held(nodes: &[Asked<'_>]) -> Vec<Wrong> {
             let Some(answer) = node.ask(Operation::Check, metadata).await else {
                 continue;
             };
-            let wait = |why| !last && !is_from_the_future(why, node.present);
+            let wait = |why| !last && !node.excuses(why);
             if matches!(&answer.outcome, Outcome::Refused(why) if wait(why)) {
                 refused.push((node, metadata));
             } else {
@@ -141,10 +148,40 @@ impl Asked<'_> {
             .iter()
             .filter_map(|key| Key::new(&key_name(*key)))
         {
+            if !self.keeps(&key) {
+                continue;
+            }
             let answer = self.ask(Operation::Get { key }, &fresh).await;
             wrong.extend(answer.and_then(|answer| self.judge_answer(&answer, &fresh).err()));
         }
         wrong
+    }
+
+    /// Whether what is missing was written in lives of which no trace is left.
+    fn excuses(&self, refusal: &Refusal) -> bool {
+        let Refusal::Unmet { missing } = refusal else {
+            return false;
+        };
+        let shards = self.known.cluster.shards();
+        let keeps = |domain: &Domain, node: Address| {
+            let its = shards.iter().find(|(its, _)| its == domain);
+            let mut its = its.into_iter().flat_map(|(_, members)| members);
+            its.any(|at| self.known.cluster.addresses[*at] == node)
+        };
+        let kept_once = |(domain, clock): (&Domain, &Clock)| {
+            let mut origins = clock.iter();
+            origins.all(|(origin, _)| !keeps(domain, origin.address))
+        };
+        is_from_the_future(refusal, self.present)
+            || self.known.forgot_a_map && missing.iter().all(kept_once)
+    }
+
+    fn keeps(&self, key: &Key) -> bool {
+        let gateway = self.known.cluster.gateway(self.node);
+        gateway.is_some_and(|gateway| {
+            let topology = gateway.topology();
+            topology.is_own(topology.map.shard_of(key))
+        })
     }
 
     async fn ask(&self, operation: Operation, metadata: &Metadata) -> Option<Answer> {
@@ -180,21 +217,24 @@ impl Asked<'_> {
     fn judge_answer(&self, answer: &Answer, sent: &Metadata) -> Result<(), Wrong> {
         let node = self.node;
         if let Outcome::Refused(refusal) = &answer.outcome {
-            if is_from_the_future(refusal, self.present) {
+            if self.excuses(refusal) {
                 return Ok(());
             }
             let text = format!("n{node} refused {} at rest: {refusal:?}", sent.to_json());
             return Err(("unmeetable metadata", text));
         }
         let (given, lost) = answer.metadata(sent.clone());
-        let mut past = given.clocks.iter().flat_map(|(_, clock)| self.past(clock));
+        // Groups of other shards pass through as they are.
+        let own = |metadata: &Metadata| metadata.clocks.get(&self.report.domain).cloned();
+        let given_own = own(&given).unwrap_or_default();
+        let mut past = self.past(&given_own);
         if let Some(origin) = past.next() {
             let (sent, given) = (sent.to_json(), given.to_json());
             let text = format!("n{node} gave {given} for {sent} at rest: {origin} has ended");
             return Err(("an ended life is named", text));
         }
-        for (_, clock) in sent.clocks.iter() {
-            self.judge_lost(&lost, clock).map_err(|(name, why)| {
+        if let Some(clock) = own(sent) {
+            self.judge_lost(&lost, &clock).map_err(|(name, why)| {
                 let sent = sent.to_json();
                 let text = format!("n{node} answered {sent} with lost {lost:?}: {why}");
                 (name, text)

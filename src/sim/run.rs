@@ -1,5 +1,6 @@
 //! Runs a plan and judges what came of it.
 
+mod agreement;
 mod judge;
 mod losses;
 
@@ -18,11 +19,12 @@ use super::network::{Network, Tally, Weather};
 use super::plan::{Fault, Plan, Request, Timed};
 use super::recall;
 use super::rest;
-use super::samples::{family, samples};
 use super::watch::{self, Watch};
-use crate::core::id::{Dot, Origin};
+use crate::core::id::{Dot, MapId, Origin, ShardId};
 use crate::core::metadata::{Metadata, clocks_to_json};
+use crate::core::sharding::map::ShardMap;
 use crate::messages::causality::DigestReport;
+use crate::messages::view::MapOutcome;
 
 /// After the last fault has ended, everything must be as one within this (contract §3: 5 s for a replica that
 /// was cut off; a replica that starts then has half a second more until it looks for a source).
@@ -93,6 +95,10 @@ struct Run {
     lost: BTreeMap<Dot, u64>,
     /// Writes that only such a node held, and others that are forgotten: they are missing until those return.
     missing: BTreeSet<Dot>,
+    /// How often the shard map was changed on request.
+    map_changes: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+    /// The latest map that a node knew which has crashed.
+    latest_map: Option<MapId>,
     violations: Vec<Violation>,
 }
 
@@ -121,6 +127,8 @@ impl Run {
             crashes: 0,
             lost: BTreeMap::new(),
             missing: BTreeSet::new(),
+            map_changes: Rc::default(),
+            latest_map: None,
             violations: Vec::new(),
         }
     }
@@ -177,8 +185,9 @@ impl Run {
         actix_rt::spawn(async move {
             for (session, address) in (0..).zip(addresses.into_iter().cycle()) {
                 tokio::time::sleep(LOOK_EVERY).await;
+                let domain = watch::domain_of(&network, address);
                 if let Some(cut) = watch::cut(&network, address, session).await {
-                    watch.borrow_mut().look(&cut);
+                    watch.borrow_mut().look(domain, &cut);
                 }
             }
         })
@@ -193,6 +202,7 @@ impl Run {
             clients: self.clients.clone(),
             watch: self.watch.clone(),
             nobody_left_out: !self.plan.forgets() && !self.plan.sets_clocks_back(),
+            first_map: self.cluster.first_map().map(|map| map.id()),
         };
         let address = self.cluster.addresses[request.node];
         actix_rt::spawn(asking.ask(address, request))
@@ -220,6 +230,8 @@ impl Run {
             Fault::Add(asked, target) => self.operator(asked, target, true).await,
             Fault::Forget(asked, target) => self.forget(asked, target).await,
             Fault::CutNextJoin => self.network.cut_next_join(),
+            Fault::AddMember(asked, node, shard) => self.add_member(asked, node, shard),
+            Fault::Reshard(asked, shards) => self.reshard(asked, shards),
         }
     }
 
@@ -253,8 +265,44 @@ impl Run {
         }
     }
 
+    /// Whoever asks waits until it is so everywhere; nobody waits for them.
+    fn add_member(&self, asked: usize, node: usize, shard: usize) {
+        let shard = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
+        let node = self.cluster.addresses[node];
+        let made = self.map_changes.clone();
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            actix_rt::spawn(async move {
+                let added = gateway.add_member(node, shard).await;
+                if matches!(added, Some(MapOutcome::AlreadyThere(_))) {
+                    *made.borrow_mut().entry("members added").or_default() += 1;
+                }
+            });
+        }
+    }
+
+    fn reshard(&self, asked: usize, shards: usize) {
+        let made = self.map_changes.clone();
+        if let Some(gateway) = self.cluster.gateway(asked) {
+            actix_rt::spawn(async move {
+                let dealt = gateway.reshard(shards).await;
+                if matches!(dealt, Some(MapOutcome::Made(_))) {
+                    *made.borrow_mut().entry("shards dealt anew").or_default() += 1;
+                }
+            });
+        }
+    }
+
+    /// Whether all that knew the latest map have lost their memory.
+    fn forgot_a_map(&self) -> bool {
+        let known = self.cluster.maps().iter().map(ShardMap::id).max();
+        known < self.latest_map
+    }
+
     async fn crash(&mut self, node: usize) {
         self.note_last_copies(node).await;
+        let gateway = self.cluster.gateway(node);
+        let map = gateway.map(|gateway| gateway.topology().map.id());
+        self.latest_map = self.latest_map.max(map);
         self.cluster.crash(node);
     }
 
@@ -358,66 +406,8 @@ impl Run {
             held: distinct.into_values().collect(),
             keys: keys.into_iter().collect(),
             is_lost: is_plain.then_some(&is_lost),
+            forgot_a_map: self.forgot_a_map(),
         };
         recall::judge(&known).await
-    }
-
-    /// What is not yet as it must be at quiet.
-    async fn disagreement(&self) -> Option<String> {
-        let mut digests = Vec::new();
-        for (node, digest) in self.digests().await.into_iter().enumerate() {
-            let Some(digest) = digest else {
-                return Some(format!("n{node} does not answer"));
-            };
-            digests.push(digest);
-        }
-        let first = &digests[0];
-        let values = |d: &DigestReport| (d.summary.keys, d.summary.hash);
-        let same = |d: &DigestReport| d.covered == first.covered && values(d) == values(first);
-        if let Some(other) = digests.iter().position(|digest| !same(digest)) {
-            let (one, other_one) = (values(first), values(&digests[other]));
-            let (covered, theirs) = (&first.covered, &digests[other].covered);
-            return Some(if covered == theirs {
-                format!("n0 has keys, hash {one:?}, n{other} {other_one:?}")
-            } else {
-                format!("n0 covers {covered:?}, n{other} {theirs:?}")
-            });
-        }
-        let floor = |d: &DigestReport| first.covered.floor(&d.origin.address);
-        if let Some(unsettled) = digests.iter().find(|d| floor(d) < d.origin.incarnation) {
-            let (life, floor) = (unsettled.origin, floor(unsettled));
-            return Some(format!(
-                "earlier lives than {life} have ended only below {floor:?}"
-            ));
-        }
-        for node in 0..self.cluster.addresses.len() {
-            let view = self.cluster.gateway(node)?.read_view().await;
-            if view.as_ref() != Some(&self.cluster.addresses) {
-                return Some(format!("n{node} has the view {view:?}"));
-            }
-        }
-        self.busy_gauge()
-    }
-
-    /// A gauge of a node that runs, which is not what it is at rest: nothing waits, and every link is steady.
-    fn busy_gauge(&self) -> Option<String> {
-        let at_rest = [
-            ("causet_parked_requests", 0),
-            ("causet_causal_buffer_writes", 0),
-            ("causet_outbox_writes", 0),
-            (ASIDE, 0),
-            ("causet_link_state", 2),
-        ];
-        let texts = self.cluster.metrics();
-        let running = texts.iter().take(self.cluster.addresses.len());
-        for (node, text) in running.enumerate() {
-            for (gauge, rest) in at_rest {
-                let is_busy = |(name, value): &(&str, u64)| family(name) == gauge && *value != rest;
-                if let Some((name, value)) = samples(text).find(is_busy) {
-                    return Some(format!("n{node} has {name} at {value}"));
-                }
-            }
-        }
-        None
     }
 }

@@ -97,6 +97,7 @@ impl Run {
             tight: false,
             forget_after_ms: None,
             tombstones_max: None,
+            shards: None,
         };
         let cluster = Cluster::new(&shape, course.seed);
         cluster.network.stop_judging();

@@ -81,6 +81,11 @@ impl Traffic {
         self.rosters.remove(&node);
     }
 
+    /// A node keeps another shard from now on.
+    pub(super) fn enters(&mut self, node: Address, since_ms: u64, now_ms: u64) {
+        self.starting.enters(node, since_ms, now_ms);
+    }
+
     /// A call goes out. If its end matters, [`Traffic::ends`] must be told of it, unless its caller's life is over.
     pub(super) fn leaves(&mut self, way: Way, body: &[u8], now_ms: u64) -> Option<UnderWay> {
         let Way { from, to, call } = way;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::broken::Broken;
 use super::network::Network;
 use super::run::Violation;
-use crate::core::clock::Clock;
 use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
 use crate::core::join::{Cut, Staged, Staging};
@@ -25,20 +24,20 @@ use crate::transport::Call;
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Watch {
-    written: BTreeMap<Dot, Write>,
-    covered: BTreeMap<Origin, Coverage>,
+    written: BTreeMap<(Domain, Dot), Write>,
+    covered: BTreeMap<(Domain, Origin), Coverage>,
     broken: Broken,
     looked: u64,
 }
 
 impl Watch {
     /// A client, or a look into a node, has shown this version.
-    pub fn learn(&mut self, key: &Key, version: &Arc<Version>) {
+    pub fn learn(&mut self, domain: Domain, key: &Key, version: &Arc<Version>) {
         let shown = Write {
             key: key.clone(),
             version: version.clone(),
         };
-        let known = self.written.entry(version.dot).or_insert(shown);
+        let known = self.written.entry((domain, version.dot)).or_insert(shown);
         if (&known.key, &known.version) != (key, version) {
             let text = || {
                 let (one, other) = (known.key.as_str(), key.as_str());
@@ -50,12 +49,17 @@ impl Watch {
             self.broken.note("dot used twice", text);
         }
         let stamp = version.stamp();
-        let causes = version.deps.get(&Domain::UNSHARDED);
-        let causes = causes.into_iter().flat_map(Clock::iter);
-        let causes = causes.map(|(origin, counter)| Dot { origin, counter });
+        // Causes of other shards, too: what is written there was read before this was written.
+        let causes = version.deps.iter().flat_map(|(domain, clock)| {
+            let dot = |(origin, counter)| (*domain, Dot { origin, counter });
+            clock.iter().map(dot)
+        });
         let written = &self.written;
-        let above = |cause: &Dot| written.get(cause).is_some_and(|its| stamp_of(its) >= stamp);
-        if let Some(cause) = causes.into_iter().find(above) {
+        let above = |cause: &(Domain, Dot)| {
+            let its = written.get(cause);
+            its.is_some_and(|its| stamp_of(its) >= stamp)
+        };
+        if let Some((_, cause)) = causes.into_iter().find(above) {
             let dot = version.dot;
             let text = || format!("{dot} depends on {cause}, which has a later stamp");
             self.broken.note("stamp below a cause", text);
@@ -63,13 +67,13 @@ impl Watch {
     }
 
     /// Takes a look into a node.
-    pub fn look(&mut self, cut: &Cut) {
+    pub fn look(&mut self, domain: Domain, cut: &Cut) {
         self.looked += 1;
-        self.look_at_clock(cut);
+        self.look_at_clock(domain, cut);
         let mut winners = BTreeMap::new();
         for write in &cut.writes {
-            self.learn(&write.key, &write.version);
-            self.look_at_winner(cut, &write.version);
+            self.learn(domain, &write.key, &write.version);
+            self.look_at_winner(domain, cut, &write.version);
             winners.insert(&write.key, write.version.stamp());
         }
         let collected = cut.rest.collected.as_ref();
@@ -84,7 +88,8 @@ impl Watch {
         let had = |dot: &Dot| {
             cut.covered.clock().covers(dot) || ended.counter(&dot.origin) >= Some(dot.counter)
         };
-        let mut covered = self.written.values().filter(|w| had(&w.dot()));
+        let written = self.written.iter().filter(|((of, _), _)| *of == domain);
+        let mut covered = written.map(|(_, w)| w).filter(|w| had(&w.dot()));
         if let Some(missing) = covered.find(|write| stale(write)) {
             let text = || {
                 let (dot, key) = (missing.dot(), missing.key.as_str());
@@ -97,16 +102,17 @@ impl Watch {
         }
     }
 
-    fn look_at_clock(&mut self, cut: &Cut) {
-        let before = self.covered.insert(cut.from, cut.covered.clone());
+    fn look_at_clock(&mut self, domain: Domain, cut: &Cut) {
+        let node = (domain, cut.from);
+        let before = self.covered.insert(node, cut.covered.clone());
         if let Some((origin, counter)) = before.and_then(|b| cut.covered.first_lacking(b.clock())) {
             let text = || format!("{} does not cover {origin}#{counter} any more", cut.from);
             self.broken.note("clock went back", text);
         }
     }
 
-    fn look_at_winner(&mut self, cut: &Cut, version: &Version) {
-        let deps = version.deps.get(&Domain::UNSHARDED);
+    fn look_at_winner(&mut self, domain: Domain, cut: &Cut, version: &Version) {
+        let deps = version.deps.get(&domain);
         let lacking = deps.and_then(|deps| cut.covered.first_lacking(deps));
         if let Some((origin, counter)) = lacking {
             let (node, dot) = (cut.from, version.dot);
@@ -140,6 +146,13 @@ fn stamp_of(write: &Write) -> Stamp {
     write.version.stamp()
 }
 
+/// The domain in which a node is, as far as it knows; that of an unsharded cluster if nobody is there.
+pub fn domain_of(network: &Network, node: Address) -> Domain {
+    let running = network.node(node);
+    let map = running.map(|running| running.gateway().topology().map.clone());
+    map.map_or(Domain::UNSHARDED, |map| map.domain_of(node))
+}
+
 /// Everything that a node holds, by a join of all its pages in no time; `None` if it gives none now.
 pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> {
     let nobody = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
@@ -152,10 +165,11 @@ pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> 
 
 /// As that, in the name of somebody, whose own session ends by that: another one may be more than the node gives.
 pub async fn cut_as(network: &Network, node: Address, asker: Origin, session: u64) -> Option<Cut> {
+    let domain = domain_of(network, node);
     let node = network.node(node)?;
     let mut request = JoinRequest {
         from: asker,
-        domain: Domain::UNSHARDED,
+        domain,
         wants: Wants::State,
         covered: Coverage::new(),
         claims: Vec::new(),

@@ -40,6 +40,7 @@ fn plan(nodes: u8, faults: Vec<(u64, Fault)>, requests: &[(u64, usize, usize, Ac
             tight: false,
             forget_after_ms: None,
             tombstones_max: None,
+            shards: None,
         },
         weather: Weather::FAIR,
         quiet_ms: 22_000,

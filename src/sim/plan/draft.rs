@@ -34,20 +34,15 @@ pub(super) fn plan_with_ends(seed: u64) -> Plan {
 
 fn draft(seed: u64) -> Draft {
     let mut draft = Draft::new(seed);
-    let mut kinds = Kind::ALL.to_vec();
-    kinds.shuffle(&mut draft.rng);
-    kinds.truncate(draft.rng.random_range(KINDS));
-    for kind in kinds {
-        draft.add(kind);
-    }
+    draft.add_some();
     draft.fill();
     draft
 }
 
 /// A plan in the making.
-struct Draft {
-    rng: ChaCha8Rng,
-    plan: Plan,
+pub(super) struct Draft {
+    pub(super) rng: ChaCha8Rng,
+    pub(super) plan: Plan,
     bursts: Vec<(u64, usize)>,
 }
 
@@ -62,23 +57,31 @@ impl Draft {
             tight: false,
             forget_after_ms: None,
             tombstones_max: None,
+            shards: None,
         };
-        Self {
-            rng,
-            plan: Plan {
-                seed,
-                kinds: BTreeSet::new(),
-                shape,
-                weather: Weather::FAIR,
-                quiet_ms: FAULTY_MS,
-                faults: Vec::new(),
-                operations: Vec::new(),
-            },
-            bursts: Vec::new(),
-        }
+        Self::of(rng, seed, shape)
     }
 
-    fn node(&mut self) -> usize {
+    pub(super) fn of(rng: ChaCha8Rng, seed: u64, shape: Shape) -> Self {
+        let plan = Plan {
+            seed,
+            kinds: BTreeSet::new(),
+            shape,
+            weather: Weather::FAIR,
+            quiet_ms: FAULTY_MS,
+            faults: Vec::new(),
+            operations: Vec::new(),
+        };
+        Self::on(rng, plan)
+    }
+
+    /// More on top of a plan.
+    pub(super) fn on(rng: ChaCha8Rng, plan: Plan) -> Self {
+        let bursts = Vec::new();
+        Self { rng, plan, bursts }
+    }
+
+    pub(super) fn node(&mut self) -> usize {
         let nodes = usize::from(self.plan.shape.nodes);
         self.rng.random_range(0..nodes)
     }
@@ -91,15 +94,25 @@ impl Draft {
     }
 
     /// Some time at which there is still `ms` to go.
-    fn time(&mut self, ms: u64) -> u64 {
+    pub(super) fn time(&mut self, ms: u64) -> u64 {
         self.rng.random_range(1_000..FAULTY_MS - ms)
     }
 
-    fn fault(&mut self, at_ms: u64, what: Fault) {
+    pub(super) fn fault(&mut self, at_ms: u64, what: Fault) {
         self.plan.faults.push(Timed { at_ms, what });
     }
 
-    fn add(&mut self, kind: Kind) {
+    /// Some of the kinds that every plan is made of.
+    pub(super) fn add_some(&mut self) {
+        let mut kinds = Kind::ALL.to_vec();
+        kinds.shuffle(&mut self.rng);
+        kinds.truncate(self.rng.random_range(KINDS));
+        for kind in kinds {
+            self.add(kind);
+        }
+    }
+
+    pub(super) fn add(&mut self, kind: Kind) {
         self.plan.kinds.insert(kind);
         let times = self.rng.random_range(1..=4);
         match kind {
@@ -202,6 +215,14 @@ impl Draft {
             Kind::IsolatedRestart => self.add_isolated_restart(),
             Kind::ManyRestarts => self.add_many_restarts(),
             Kind::Deletes => self.add_deletes(),
+            Kind::CutWithinShard
+            | Kind::CutBetweenShards
+            | Kind::ShardAway
+            | Kind::WrongCount
+            | Kind::AddMember
+            | Kind::Reshard => {
+                self.add_of_shards(kind);
+            }
         }
     }
 
@@ -311,14 +332,14 @@ impl Draft {
     }
 
     /// Some requests at one node.
-    fn requests_at(&mut self, node: usize, from_ms: u64, to_ms: u64) {
+    pub(super) fn requests_at(&mut self, node: usize, from_ms: u64, to_ms: u64) {
         for _ in 0..self.rng.random_range(3..12) {
             let at_ms = self.rng.random_range(from_ms..to_ms);
             self.request_at(at_ms, node);
         }
     }
 
-    fn split(&mut self, at_ms: u64) {
+    pub(super) fn split(&mut self, at_ms: u64) {
         let groups = self.rng.random_range(2..=3);
         let nodes = self.plan.shape.nodes;
         let group_of = (0..nodes).map(|_| self.rng.random_range(0..groups));
@@ -331,7 +352,7 @@ impl Draft {
         self.crash_at(node, at);
     }
 
-    fn crash_at(&mut self, node: usize, at: u64) {
+    pub(super) fn crash_at(&mut self, node: usize, at: u64) {
         self.fault(at, Fault::Crash(node));
         let soon = self.rng.random_bool(0.4);
         let down = if soon { 1..300 } else { 300..14_000 };
@@ -383,7 +404,7 @@ impl Draft {
         self.fault(back, Fault::Start(maker));
     }
 
-    fn request_at(&mut self, at_ms: u64, node: usize) {
+    pub(super) fn request_at(&mut self, at_ms: u64, node: usize) {
         let what = Request {
             client: self.rng.random_range(0..CLIENTS),
             node,
@@ -443,7 +464,7 @@ impl Draft {
     }
 
     /// Clients come in waves, so that many of their requests meet what was just written elsewhere.
-    fn fill(&mut self) {
+    pub(super) fn fill(&mut self) {
         for (at_ms, node) in std::mem::take(&mut self.bursts) {
             for n in 0..40 {
                 self.request_at(at_ms + n / 20, node);
@@ -461,7 +482,7 @@ impl Draft {
         self.add_travellers();
     }
 
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         let quiet_ms = self.plan.quiet_ms;
         self.plan.faults.retain(|timed| timed.at_ms < quiet_ms);
         self.plan.faults.sort_by_key(|timed| timed.at_ms);

@@ -6,29 +6,30 @@ use super::super::clients::{Named, key_name};
 use super::super::samples::{counted, samples};
 use super::{Run, Verdict};
 use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::{Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
+use crate::core::wire::{KvsMethod, KvsRequest};
 use crate::core::write::Content;
 use crate::messages::causality::{DigestReport, Operation, Outcome};
 
 /// Bytes of metadata as JSON that is no entry: its stamp, and the name of the one domain.
 const METADATA_BYTES: usize = 64;
+/// And of the name of a shard, at most: such as `1.3857344080/s0`, with a maker's address in it after the first map.
+const METADATA_SHARD_BYTES: usize = 48;
 /// And of an entry, at most: a name such as `10.10.0.2:8090@1a2b3c4d5e6f7`, and a counter.
 const METADATA_ENTRY_BYTES: usize = 56;
 
 impl Run {
     pub(super) async fn judge(mut self) -> Verdict {
         let mut final_states = self.final_states().await;
-        let digest = self.cluster.digest(0).await;
+        let had = self.had().await;
+        self.clients.borrow_mut().learn_made(&self.network.made());
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
         self.violations.extend(self.network.violations());
         let answers = self.clients.borrow().violations();
         self.violations.extend(answers);
-        let mut forgiven = BTreeSet::new();
-        if let Some(had) = digest {
-            forgiven = self.judge_losses(&had).await;
-        }
+        let forgiven = self.judge_losses(&had).await;
         self.judge_metadata_size();
         let mut operations = self.clients.borrow().operations().to_vec();
         rename_deletes(&mut operations, &mut final_states);
@@ -50,8 +51,20 @@ impl Run {
         }
     }
 
-    async fn final_states(&self) -> Vec<FinalState> {
+    /// What the members of each shard have, who agree.
+    async fn had(&self) -> Had {
+        let mut had = Vec::new();
+        for (_, members) in self.cluster.shards() {
+            if let Some(member) = members.first() {
+                had.extend(self.cluster.digest(*member).await);
+            }
+        }
+        Had(had)
+    }
+
+    async fn final_states(&mut self) -> Vec<FinalState> {
         let keys: BTreeSet<u32> = self.plan.operations.iter().map(|o| o.what.key).collect();
+        let is_sharded = self.plan.shape.shards.is_some();
         let mut states = Vec::new();
         for node in 0..self.cluster.addresses.len() {
             let mut state = FinalState {
@@ -60,7 +73,12 @@ impl Run {
             };
             for key in &keys {
                 let name = key_name(*key);
-                if let Some(held) = self.held(node, &name).await {
+                let held = if is_sharded {
+                    self.held_in_the_cluster(node, &name).await
+                } else {
+                    self.held(node, &name).await
+                };
+                if let Some(held) = held {
                     state.held.insert(name, held);
                 }
             }
@@ -87,10 +105,41 @@ impl Run {
         }
     }
 
+    /// What any node answers to somebody who has seen all that all clients have. It must answer, whoever keeps the key.
+    async fn held_in_the_cluster(&mut self, node: usize, key: &str) -> Option<Held> {
+        let address = self.cluster.addresses[node];
+        let forwarder = self.network.forwarder(address)?;
+        let mut metadata = self.clients.borrow().newest();
+        // What such clocks have written, or such members, may have left no trace, and then nobody can tell.
+        if self.plan.sets_clocks_back() || self.forgot_a_map() {
+            metadata = Metadata::default();
+        }
+        let body = format!(r#"{{"causal-metadata":{}}}"#, metadata.to_json());
+        let request = KvsRequest {
+            method: KvsMethod::Get,
+            key: Key::new(key)?,
+            body: body.into(),
+            metadata: Vec::new(),
+            wait_ms: None,
+        };
+        let answer = forwarder.kvs(request).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let body: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        match answer.status {
+            200 => Some(Held::Value(body["value"].to_string())),
+            404 => Some(Held::Absent(Absence::Unnamed)),
+            status => {
+                let text = format!("n{node} answered {status} for {key} at rest: {text}");
+                self.violation("unmeetable metadata", text);
+                None
+            }
+        }
+    }
+
     /// Every acknowledged write is had by all, or was lost with the memory of all that had it; those are returned, and those
     /// that a client was told to be lost. What a replica held that was born again it writes again under another name,
     /// unless it was overwritten: that is for the checkers to judge, by values.
-    async fn judge_losses(&mut self, had: &DigestReport) -> BTreeSet<checker::OperationId> {
+    async fn judge_losses(&mut self, had: &Had) -> BTreeSet<checker::OperationId> {
         let mut forgiven = BTreeSet::new();
         let acknowledged: Vec<_> = self.clients.borrow().acknowledged().collect();
         let told: Vec<Named> = self.clients.borrow().named().to_vec();
@@ -135,7 +184,7 @@ impl Run {
     }
 
     /// Whoever names a write that is lost for ever is told so.
-    fn judge_silence(&mut self, had: &DigestReport, performed: &[Named]) {
+    fn judge_silence(&mut self, had: &Had, performed: &[Named]) {
         let lost = self.lost.iter().filter(|(dot, _)| !had.has(dot));
         let mut in_silence = lost.filter_map(|(dot, lost_ms)| {
             let names = |n: &&Named| n.last.origin == dot.origin && n.last.counter >= dot.counter;
@@ -160,7 +209,12 @@ impl Run {
         let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
             let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
             let bytes = metadata.to_json().len();
-            let most = METADATA_BYTES + METADATA_ENTRY_BYTES * entries;
+            let domains = metadata.clocks.iter().map(|(domain, _)| *domain);
+            let shards = domains
+                .filter(|domain| *domain != Domain::UNSHARDED)
+                .count();
+            let most =
+                METADATA_BYTES + METADATA_SHARD_BYTES * shards + METADATA_ENTRY_BYTES * entries;
             let fits = entries as u64 <= lives && bytes <= most;
             (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
         });
@@ -196,10 +250,29 @@ impl Run {
             clients.from_elsewhere(),
         );
         note(
+            "requests done by a node without a shard",
+            clients.by_those_without_shard(),
+        );
+        for (name, value) in self.network.forwards() {
+            note(name, value);
+        }
+        for (name, value) in self.map_changes.borrow().iter() {
+            note(name, *value);
+        }
+        note(
             "writes lost with their replicas' memory",
             self.lost.len() as u64,
         );
         counts
+    }
+}
+
+/// What is had by all members of some shard.
+struct Had(Vec<DigestReport>);
+
+impl Had {
+    fn has(&self, dot: &Dot) -> bool {
+        self.0.iter().any(|report| report.has(dot))
     }
 }
 

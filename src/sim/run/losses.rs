@@ -24,7 +24,8 @@ impl Run {
         };
         let others = digests.iter().enumerate();
         let others = others.filter(|(other, _)| *other != node);
-        let others: Vec<_> = others.filter_map(|(_, digest)| digest.as_ref()).collect();
+        let others = others.filter_map(|(_, digest)| digest.as_ref());
+        let others: Vec<_> = others.filter(|o| o.domain == mine.domain).collect();
         let waited_for = |other: &&&DigestReport| !self.is_forgotten_somewhere(&other.origin);
         let waited_for: Vec<&DigestReport> = others.iter().filter(waited_for).copied().collect();
         let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();

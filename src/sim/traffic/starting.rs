@@ -63,6 +63,16 @@ impl Starting {
         }
     }
 
+    /// It keeps another shard from now on, of which it has nothing yet.
+    pub(super) fn enters(&mut self, node: Address, since_ms: u64, now_ms: u64) {
+        if let Some(beginning) = self.lives.get_mut(&node) {
+            let life = beginning.life;
+            *beginning = Beginning::at(since_ms);
+            beginning.life = life;
+            beginning.reborn = Some((None, now_ms));
+        }
+    }
+
     /// It says that it lives in this life.
     pub(super) fn says(&mut self, node: Address, life: Incarnation) {
         let Some(beginning) = self.lives.get_mut(&node) else {
@@ -144,6 +154,19 @@ mod tests {
 
     fn is_early(starting: &mut Starting, now_ms: u64) -> bool {
         starting.serves(node(), "answered", now_ms).is_some()
+    }
+
+    #[test]
+    fn who_is_added_to_a_shard_waits_again_in_the_same_life() {
+        let mut starting = started_at(0);
+        starting.says(node(), first());
+        assert!(!is_early(&mut starting, 600));
+        starting.enters(node(), 1_000, 1_000);
+        assert!(!is_early(&mut starting, 1_001), "just before that");
+        assert!(is_early(&mut starting, 1_100));
+        starting.asks(node(), first(), 1_100);
+        starting.has_caught_up(node(), first());
+        assert!(!is_early(&mut starting, 1_101));
     }
 
     #[test]
