@@ -9,28 +9,27 @@ mod lives;
 mod peers;
 mod shard;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 use rand_chacha::ChaCha8Rng;
 
+use self::shard::Dealing;
 use crate::core::Millis;
 use crate::core::agreement::Holder;
 use crate::core::causal_buffer::BufferLimits;
 use crate::core::causality::{CausalState, EndRules};
-use crate::core::id::{Address, Incarnation, MapId, Origin};
-use crate::core::inheritance::Claim;
+use crate::core::id::Origin;
 use crate::core::parking::ParkingLot;
 use crate::core::repair::{Repair, RepairRules};
 use crate::core::serving::Serving;
 use crate::core::sharding::map::ShardMap;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{Digest, Status};
-use crate::messages::causality::{ClientRequest, Dealt, Drain, ReadDigest, ReadStatus, Refusal};
+use crate::messages::causality::{ClientRequest, Drain, ReadDigest, ReadStatus, Refusal};
 use crate::messages::lifecycle::Halt;
-use crate::messages::mailbox::{Edge, Mail, Reply};
+use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::peers::{Beat, FetchJoin, Publish};
 use crate::messages::store::{
     ApplyOlder, ApplyOwn, ApplyWrites, Collect, DropFrozen, Freeze, KeepAside, ProbeDelete,
@@ -150,20 +149,8 @@ pub struct Causality {
     tombstones_full: bool,
     /// Since when that is so, and some member holds them back.
     crowded_since: Option<Millis>,
-    /// What is frozen here of older domains.
-    frozen: Vec<Claim>,
-    /// The first life in the present domain.
-    entered: Incarnation,
-    /// Who has something for this node that it has not taken over yet.
-    donors: BTreeMap<Address, Origin>,
-    /// From whom it is taking over, and since when.
-    taking_over: Option<(Address, Millis)>,
-    /// Since when it has gone by the present deal.
-    dealt_at: Millis,
-    /// Keys that others have handed over since.
-    keys_taken_over: u64,
-    /// Who waits for the cluster to have settled, and under which map.
-    awaiting: Vec<(MapId, Reply<Dealt>)>,
+    /// What is under way since keys were dealt anew.
+    dealing: Dealing,
     /// When parked requests are looked at next; `None` while none is parked.
     alarm: Option<(Millis, SpawnHandle)>,
     parts: CausalityParts,
@@ -193,13 +180,7 @@ impl Causality {
             holder: None,
             tombstones_full: false,
             crowded_since: None,
-            frozen: Vec::new(),
-            entered: parts.origin.incarnation,
-            donors: BTreeMap::new(),
-            taking_over: None,
-            dealt_at: parts.uptime.now(),
-            keys_taken_over: 0,
-            awaiting: Vec::new(),
+            dealing: Dealing::since(parts.origin.incarnation, parts.uptime.now()),
             alarm: None,
             parts,
         }

@@ -292,10 +292,16 @@ impl Handler<Mail<Freeze>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<Freeze>, _: &mut Context<Self>) {
-        let Freeze { deal, claim, share } = mail.open();
+        let Freeze {
+            deal,
+            life,
+            claim,
+            share,
+        } = mail.open();
         let winners = std::mem::take(&mut self.winners);
         self.frozen.push(Frozen {
             deal,
+            life,
             claim,
             winners,
         });
@@ -344,7 +350,8 @@ impl Handler<Mail<ReadHandOver>> for Store {
             inherited
                 .deals
                 .extend(frozen.iter().map(|frozen| frozen.deal));
-            inherited.handed.clear();
+            let lives = frozen.iter().map(|frozen| (ask.from.address, frozen.life));
+            inherited.handed = lives.collect();
             let rest = JoinRest {
                 inherited,
                 ..JoinRest::default()
@@ -372,8 +379,9 @@ impl Handler<Mail<DropFrozen>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<DropFrozen>, _: &mut Context<Self>) {
-        let DropFrozen { given_up } = mail.open();
-        let frozen = std::mem::take(&mut self.frozen);
+        let DropFrozen { given_up, domain } = mail.open();
+        let goes = |frozen: &mut Frozen| domain.is_none_or(|domain| frozen.claim.domain == domain);
+        let frozen: Vec<Frozen> = self.frozen.extract_if(.., goes).collect();
         let writes: u64 = frozen.iter().map(Frozen::len).sum();
         if given_up && writes > 0 {
             log::warn!(

@@ -1,7 +1,7 @@
 //! What a node had before keys were dealt anew, kept for those who keep them now (design §7, ADR 13).
 
 use super::coverage::Coverage;
-use super::id::{Domain, Key};
+use super::id::{Domain, Incarnation, Key};
 use super::inheritance::{Claim, OlderWrites};
 use super::sharding::map::Deal;
 use super::store::Store;
@@ -12,6 +12,8 @@ use super::write::Write;
 pub struct Frozen {
     /// How keys were dealt then.
     pub deal: Deal,
+    /// In which life of this node it was frozen.
+    pub life: Incarnation,
     /// What there is of the domain.
     pub claim: Claim,
     /// The winners, those of still older domains among them.

@@ -9,6 +9,7 @@
 //! what a client names of older maps is here, or was lost with those who had it. Once all keepers are complete, the older maps are
 //! *closed*: nobody needs to name them any more, and donors let go of what they hold.
 
+mod closing;
 mod said;
 mod standing;
 
@@ -52,6 +53,8 @@ pub struct Inheritance {
     forgotten: BTreeMap<Address, Incarnation>,
     /// Those that keep a shard.
     keepers: BTreeSet<Address>,
+    /// Other keepers of the same shard.
+    peers: BTreeSet<Address>,
     up: BTreeSet<Address>,
     /// Whether this node holds something of older maps for others.
     holds: bool,
@@ -66,6 +69,8 @@ pub struct Nodes {
     pub forgotten: Vec<(Address, Incarnation)>,
     /// Those that keep a shard.
     pub keepers: Vec<Address>,
+    /// Those among them that keep the same one as this node.
+    pub peers: Vec<Address>,
     /// Those believed up.
     pub up: Vec<Address>,
 }
@@ -85,6 +90,7 @@ impl Inheritance {
             nodes: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             keepers: BTreeSet::new(),
+            peers: BTreeSet::new(),
             up: BTreeSet::new(),
             holds: false,
         };
@@ -99,7 +105,8 @@ impl Inheritance {
         self.deals
             .extend(older.map(|known| (known.since, known.shards)));
         (self.deal, self.before) = (deal, before);
-        self.begin_anew();
+        self.claims.clear();
+        self.handed.clear();
     }
 
     /// The replica has nothing any more, as after a restart.
@@ -127,6 +134,8 @@ impl Inheritance {
         self.nodes = nodes.configured.iter().copied().collect();
         self.forgotten = nodes.forgotten.iter().copied().collect();
         self.keepers = nodes.keepers.iter().copied().collect();
+        self.peers = nodes.peers.iter().copied().collect();
+        self.peers.remove(&self.own);
         self.up = nodes.up.iter().copied().collect();
         let Self { heard, nodes, .. } = self;
         heard.retain(|node, _| nodes.contains_key(node));
@@ -173,6 +182,14 @@ impl Inheritance {
         let forgotten = self.forgotten.get(&donor.address);
         latest.is_none_or(|latest| donor.incarnation >= *latest)
             && forgotten.is_none_or(|mark| donor.incarnation > *mark)
+    }
+
+    /// Whether one of these lives is forgotten.
+    pub fn is_any_forgotten(&self, lives: &[(Address, Incarnation)]) -> bool {
+        let mark = |address| self.forgotten.get(address);
+        lives
+            .iter()
+            .any(|(address, life)| mark(address).is_some_and(|mark| life <= mark))
     }
 
     /// Everything that this node had of older maps, in this life, is here, or it had nothing.
@@ -258,19 +275,6 @@ impl Inheritance {
     /// Whether there can be anything of older maps at all that this replica waits for.
     fn follows(&self) -> bool {
         self.before.is_some()
-    }
-
-    /// Whether all nodes have handed over: the configured ones, in the latest life known of each. Under a first map, which nobody was asked
-    /// to give anything up for, only those count that say that they hold something.
-    pub fn is_complete(&self) -> bool {
-        if self.follows() {
-            self.nodes.iter().all(|(address, life)| {
-                let handed = self.handed.get(address);
-                *life > Incarnation::UNKNOWN && handed.is_some_and(|handed| handed >= life)
-            })
-        } else {
-            self.waited_for().is_empty()
-        }
     }
 
     /// Whether nothing of older maps can be missing here.
@@ -388,76 +392,12 @@ impl Inheritance {
             holds: self.holds,
             complete: self.is_complete(),
             handed: handed.map(|(address, life)| (*address, *life)).collect(),
+            claims: if self.closed().is_some() {
+                Vec::new()
+            } else {
+                self.claims()
+            },
         }
-    }
-
-    /// Under a first map: what this node holds can go, since all keepers are up, and say that it has handed over to them. True if that is
-    /// news.
-    pub fn close_own(&mut self, own: Origin) -> bool {
-        let mut others = self.keepers.iter().filter(|keeper| **keeper != self.own);
-        let has_it = |keeper: &Address| {
-            let handed = self.complete_keeper(keeper);
-            handed.is_some_and(|handed| handed.contains(&(own.address, own.incarnation)))
-        };
-        let may = self.holds && !self.follows() && self.closed().is_none();
-        if !may || !others.all(has_it) {
-            return false;
-        }
-        self.closed = Some(Arc::new(Closed {
-            map: self.deal.since,
-            lives: vec![(own.address, own.incarnation)],
-        }));
-        true
-    }
-
-    /// Closes the older maps, if all keepers are up, and say in their present lives that all have handed over to them. True if that is news.
-    pub fn close_if_complete(&mut self) -> bool {
-        let is_keeper = self.keepers.contains(&self.own);
-        let complete = !is_keeper || self.is_complete();
-        if !self.follows() || self.closed().is_some() || !complete {
-            return false;
-        }
-        let mut lives = if is_keeper {
-            self.handed.clone()
-        } else {
-            BTreeMap::new()
-        };
-        for keeper in self.keepers.iter().filter(|keeper| **keeper != self.own) {
-            let Some(theirs) = self.complete_keeper(keeper) else {
-                return false;
-            };
-            if !is_keeper && lives.is_empty() {
-                lives = theirs.iter().copied().collect();
-            }
-            for (address, life) in &mut lives {
-                let handed = theirs.binary_search_by_key(address, |(a, _)| *a);
-                *life = handed
-                    .map_or(Incarnation::UNKNOWN, |at| theirs[at].1)
-                    .min(*life);
-            }
-        }
-        for (address, mark) in &self.forgotten {
-            let life = lives.entry(*address).or_default();
-            *life = (*life).max(*mark);
-        }
-        let enough = |(address, life): (&Address, &Incarnation)| {
-            lives.get(address).is_some_and(|handed| handed >= life)
-        };
-        if !self.nodes.iter().all(enough) {
-            return false;
-        }
-        let map = self.deal.since;
-        let lives = lives.into_iter().collect();
-        self.closed = Some(Arc::new(Closed { map, lives }));
-        true
-    }
-
-    /// Who has handed over to this keeper, if all have, it says so in its present life, and it is up.
-    fn complete_keeper(&self, keeper: &Address) -> Option<&Vec<(Address, Incarnation)>> {
-        let heard = self.heard.get(keeper)?;
-        let present = self.nodes.get(keeper) == Some(&heard.life) && self.up.contains(keeper);
-        let complete = heard.map == self.deal.since && heard.said.complete;
-        (present && complete).then_some(&heard.said.handed)
     }
 
     /// Below this stamp nothing that was written under older maps can come any more: all have handed it over and hold it no longer, and
@@ -482,4 +422,10 @@ impl Inheritance {
         };
         others.map(promise).min().unwrap_or(latest)
     }
+}
+
+/// Whether this node is among those that have handed over, in this life or a later one.
+fn is_among(handed: &[(Address, Incarnation)], node: &Address, life: Incarnation) -> bool {
+    let found = handed.binary_search_by_key(node, |(address, _)| *address);
+    life > Incarnation::UNKNOWN && found.is_ok_and(|at| handed[at].1 >= life)
 }

@@ -160,6 +160,11 @@ impl Repair {
         may_join && self.running.is_none() && digest.bootstrapped
     }
 
+    /// A join from this peer counts as running, for a reason of its own.
+    pub fn begin(&mut self, from: Address) {
+        self.running = Some(from);
+    }
+
     /// The running join has ended, one way or another.
     pub fn ended(&mut self) {
         self.running = None;

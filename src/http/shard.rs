@@ -133,8 +133,10 @@ pub(super) async fn deal(shards: usize, gateway: &Gateway) -> Result<MapOutcome,
     };
     loop {
         gateway.await_map(map).await?;
-        if gateway.dealt(map).await? == Dealt::Done {
-            return Ok(MapOutcome::Made(map));
+        match gateway.dealt(map).await? {
+            Dealt::Done => return Ok(MapOutcome::Made(map)),
+            Dealt::Overloaded => return Err(Problem::OVERLOADED),
+            Dealt::Superseded => {}
         }
         let deal = gateway.topology().map.deal();
         if usize::try_from(deal.shards) != Ok(shards) || deal.since <= map {

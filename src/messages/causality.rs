@@ -391,6 +391,8 @@ pub enum Dealt {
     Done,
     /// Another map holds by now.
     Superseded,
+    /// Too many wait already.
+    Overloaded,
 }
 
 /// http → `Causality`: how far hand-overs are.

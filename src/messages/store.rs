@@ -7,7 +7,7 @@ use crate::core::aside::{Present, Settled};
 use crate::core::coverage::Coverage;
 use crate::core::ended::Ended;
 use crate::core::frozen::Share;
-use crate::core::id::{Domain, Key, Origin};
+use crate::core::id::{Domain, Incarnation, Key, Origin};
 use crate::core::inheritance::{Claim, Inherited, OlderWrites};
 use crate::core::metadata::Metadata;
 use crate::core::sharding::map::Deal;
@@ -34,6 +34,8 @@ pub struct ApplyOlder {
 pub struct Freeze {
     /// How keys were dealt until now.
     pub deal: Deal,
+    /// The life of this node that ends with it.
+    pub life: Incarnation,
     /// What there is of the domain so far.
     pub claim: Claim,
     /// What this node keeps from now on, if anything.
@@ -64,11 +66,13 @@ pub struct ReadHandOver {
     pub reply: Reply<JoinAnswer>,
 }
 
-/// Let go of all that is frozen.
+/// Let go of what is frozen.
 #[derive(Debug, Clone, Copy)]
 pub struct DropFrozen {
     /// Whether it is given up: not every keeper has it.
     pub given_up: bool,
+    /// Of this domain alone; else all.
+    pub domain: Option<Domain>,
 }
 
 /// Apply a write that was just made here, and answer its client.

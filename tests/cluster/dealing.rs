@@ -1,9 +1,9 @@
-//! Sharded clusters under faults: clients roam over all nodes, and what they see is judged as one history.
+//! Keys are dealt anew under faults, in clusters that lose nothing: no node restarts before others have what it has. Clients roam over all
+//! nodes, and what they see is judged as one history.
 //!
 //! Requests go in as HTTP brings them, so they pass through forwarding; one seed, one run.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use causet::checker::{self, Absence, Action, FinalState, Held, History, Operatio
 use causet::config::Settings;
 use causet::core::id::{Address, Key, ShardId};
 use causet::core::wire::{KvsAnswer, KvsMethod, KvsRequest};
-use causet::messages::view::MapOutcome;
 use causet::node::{Node, World};
 use causet::sim::clock::SkewedClock;
 use causet::sim::network::{Network, Weather};
@@ -43,10 +42,6 @@ struct Story {
     addresses: Vec<Address>,
     nodes: Vec<Option<Rc<Node>>>,
     shards: usize,
-    /// The last so many nodes were told of no shards; they are added to some while clients go on.
-    newcomers: usize,
-    /// Whether keys are dealt anew under way.
-    dealing: bool,
     seed: u64,
     lives: u64,
     began: Instant,
@@ -57,15 +52,10 @@ struct Story {
 }
 
 impl Story {
-    /// `newcomers` is how many nodes are in no shard at first.
-    fn begin(seed: u64, newcomers: u8) -> Self {
-        Self::of_kind(seed, newcomers, false)
-    }
-
-    fn of_kind(seed: u64, newcomers: u8, dealing: bool) -> Self {
+    fn begin(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shards = rng.random_range(2..=3_u8);
-        let size = rng.random_range(2 * shards..=9) + newcomers;
+        let size = rng.random_range(2 * shards..=9);
         let network = Network::new(seed);
         network.set_weather(Weather {
             delay_min_us: 100,
@@ -85,8 +75,6 @@ impl Story {
             addresses: (0..size).map(address).collect(),
             nodes: (0..size).map(|_| None).collect(),
             shards: usize::from(shards),
-            newcomers: usize::from(newcomers),
-            dealing,
             seed,
             lives: 0,
             began: Instant::now(),
@@ -103,9 +91,8 @@ impl Story {
     fn start(&mut self, at: usize) {
         self.lives += 1;
         let address = self.addresses[at];
-        let first = self.addresses.len() - self.newcomers;
-        let mut settings = Settings::new(address, self.addresses[..first].to_vec());
-        settings.shard_count = (at < first).then_some(self.shards);
+        let mut settings = Settings::new(address, self.addresses.clone());
+        settings.shard_count = Some(self.shards);
         let skew = self.rng.random_range(-40..40);
         let node = Rc::new(Node::start(
             &settings,
@@ -204,12 +191,7 @@ impl Story {
 
     async fn cause_something(&mut self) {
         let size = self.nodes.len();
-        let kinds = if self.newcomers > 0 || self.dealing {
-            8
-        } else {
-            6
-        };
-        match self.rng.random_range(0..kinds) {
+        match self.rng.random_range(0..8) {
             0 | 1 => self.network.heal(),
             2 => {
                 let apart: Vec<bool> = (0..size).map(|_| self.rng.random_bool(0.5)).collect();
@@ -234,8 +216,7 @@ impl Story {
                 self.count("pauses");
             }
             5 => self.restart_one().await,
-            _ if self.dealing => self.deal(),
-            _ => self.add_one(),
+            _ => self.deal(),
         }
     }
 
@@ -257,15 +238,6 @@ impl Story {
         self.count("restarts");
     }
 
-    /// Has one that may be in no shard yet added to one, by any node, while all else goes on.
-    fn add_one(&mut self) {
-        let nth = self.rng.random_range(0..self.newcomers);
-        let asked = self.rng.random_range(0..self.nodes.len());
-        let added = self.added(nth, asked);
-        actix_rt::spawn(added);
-        self.count("added");
-    }
-
     /// Has keys dealt anew by any node, while all else goes on.
     fn deal(&mut self) {
         let shards = self.rng.random_range(1..=self.nodes.len() / 2);
@@ -276,30 +248,6 @@ impl Story {
             actix_rt::spawn(dealt);
         }
         self.count("deals");
-    }
-
-    /// What comes of adding the newcomer `nth` at some node. Each has one shard that it is for.
-    fn added(
-        &self,
-        nth: usize,
-        asked: usize,
-    ) -> impl Future<Output = Option<MapOutcome>> + 'static {
-        let first = self.addresses.len() - self.newcomers;
-        let node = self.addresses[first + nth];
-        let shard = ShardId(u32::try_from(nth % self.shards).unwrap());
-        let gateway = self.nodes[asked].as_ref().map(|n| n.gateway().clone());
-        async move { gateway?.add_member(node, shard).await }
-    }
-
-    async fn add_all(&mut self) {
-        for nth in 0..self.newcomers {
-            let asked = self.rng.random_range(0..self.nodes.len());
-            let added = self.added(nth, asked);
-            let added = tokio::time::timeout(Duration::from_secs(10), added).await;
-            let added = added.expect("every node hears of the map");
-            let there = matches!(added, Some(MapOutcome::AlreadyThere(_)));
-            assert!(there, "seed {}: {added:?}", self.seed);
-        }
     }
 
     // --- the end ---
@@ -416,7 +364,6 @@ impl Story {
         self.network.set_weather(Weather::FAIR);
         // Links to who was cut off or paused have to answer again.
         tokio::time::sleep(Duration::from_secs(4)).await;
-        self.add_all().await;
         let agree = self.agree_within(Duration::from_secs(60)).await;
         assert!(agree, "{}", self.standing().await);
         let final_states = self.final_states().await;
@@ -473,7 +420,7 @@ fn causality_holds_while_keys_are_dealt_anew_under_faults() {
         a.parse().unwrap()..=b.parse().unwrap()
     });
     for seed in seeds {
-        let counts = run(async move { Story::of_kind(seed, 0, true).tell().await });
+        let counts = run(async move { Story::begin(seed).tell().await });
         for (what, count) in counts {
             *total.entry(what).or_default() += count;
         }

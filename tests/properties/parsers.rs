@@ -142,6 +142,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
                 holds: says.0,
                 complete: says.1,
                 handed,
+                claims: Vec::new(),
             },
             from,
             domain,

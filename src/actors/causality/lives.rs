@@ -43,11 +43,6 @@ impl Causality {
     /// again when that is known. No dot is ever reused, since the new origin is new.
     pub(super) fn be_reborn(&mut self, why: &str) {
         let random = self.parts.rng.next_u64();
-        let own = self.state.origin();
-        if self.state.lives().is_forgotten(&own) {
-            // The others go on as if it had handed nothing over.
-            self.drop_frozen(true);
-        }
         let origin = self.state.be_reborn(self.parts.wall.now_ms(), random);
         log::warn!("{why}; going on as {origin}, after a join from the others");
         self.parts.metrics.incarnations_renewed.inc();
@@ -72,8 +67,9 @@ impl Causality {
         self.collected = HlcTime::ZERO;
         self.crowded_since = None;
         self.repair.ended();
-        self.donors.clear();
-        self.taking_over = None;
+        self.dealing.donors.clear();
+        self.dealing.taking_over = None;
+        self.dealing.behind_since = None;
         self.gauge_buffer();
     }
 
@@ -172,7 +168,7 @@ impl Causality {
             settled,
             given_up,
         } = reissue;
-        if by.incarnation < self.entered {
+        if by.incarnation < self.dealing.entered {
             return self.give_up_aside(&settled);
         }
         if by != self.state.origin() {

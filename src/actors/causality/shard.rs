@@ -1,12 +1,16 @@
 //! This replica's place in the shard map, and what is handed over when that changes (design §7, ADR 13).
 
+use std::collections::BTreeMap;
+
 use actix::{Context, Handler};
 use rand::Rng;
 
 use super::Causality;
+use crate::core::Millis;
+use crate::core::coverage::Coverage;
 use crate::core::frozen::Share;
-use crate::core::id::{Address, Domain, Incarnation, Key, ShardId};
-use crate::core::inheritance::{Nodes, OlderWrites};
+use crate::core::id::{Address, Domain, Incarnation, Key, MapId, Origin, ShardId};
+use crate::core::inheritance::{Claim, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
 use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers};
@@ -18,6 +22,46 @@ use crate::metrics::as_gauge;
 /// Requests that may wait at once for the cluster to have settled under a map.
 const AWAITING_MAX: usize = 64;
 
+/// What is under way since keys were dealt anew.
+#[derive(Debug)]
+pub(super) struct Dealing {
+    /// What is frozen here of older domains, and in which life it was.
+    pub(super) frozen: Vec<(Claim, Incarnation)>,
+    /// The first life in the present domain.
+    pub(super) entered: Incarnation,
+    /// Who has something for this node that it has not taken over yet.
+    pub(super) donors: BTreeMap<Address, Origin>,
+    /// Since when another keeper of the shard has shown something of older maps that is not here.
+    pub(super) behind_since: Option<Millis>,
+    /// Whether it was said last that all have handed over.
+    pub(super) told_complete: bool,
+    /// From whom it is taking over, and since when.
+    pub(super) taking_over: Option<(Address, Millis)>,
+    /// Since when it has gone by the present deal.
+    pub(super) dealt_at: Millis,
+    /// Keys that others have handed over since.
+    pub(super) keys_taken_over: u64,
+    /// Who waits for the cluster to have settled, and under which map.
+    pub(super) awaiting: Vec<(MapId, Reply<Dealt>)>,
+}
+
+impl Dealing {
+    /// A node that begins in this life.
+    pub(super) fn since(entered: Incarnation, dealt_at: Millis) -> Self {
+        Self {
+            frozen: Vec::new(),
+            entered,
+            donors: BTreeMap::new(),
+            behind_since: None,
+            told_complete: false,
+            taking_over: None,
+            dealt_at,
+            keys_taken_over: 0,
+            awaiting: Vec::new(),
+        }
+    }
+}
+
 impl Causality {
     /// Takes over from the view in which shard this replica is, and with whom.
     pub(super) fn take_place(&mut self, changed: &ViewChanged) {
@@ -28,6 +72,16 @@ impl Causality {
         }
         self.state.set_deal(map.deal(), map.before());
         self.state.set_nodes(&nodes_of(changed, own));
+        let lives: Vec<_> = self
+            .dealing
+            .frozen
+            .iter()
+            .map(|(_, life)| (own, *life))
+            .collect();
+        if self.state.inherited().is_any_forgotten(&lives) {
+            // The others go on as if it had handed nothing over.
+            self.drop_frozen(true, None);
+        }
         let metrics = &self.parts.metrics;
         metrics.shards.set(i64::from(map.count()));
         let epoch = i64::try_from(map.id().epoch);
@@ -47,10 +101,12 @@ impl Causality {
     fn go_on_in(&mut self, domain: Domain, changed: &ViewChanged) {
         log::info!("entering {domain}");
         let own = self.state.origin();
+        let life = own.incarnation;
         let mark = changed.forgotten.iter().find(|(a, _)| *a == own.address);
         let is_over = mark.is_some_and(|(_, mark)| own.incarnation <= *mark);
         let is_over = is_over || self.state.is_outlived();
         let had = self.serving.has_caught_up();
+        let left = self.state.domain();
         let another_deal = self.state.domain().map != domain.map;
         let (deal, claim) = (self.state.inherited().deal(), self.state.claim());
         let random = self.parts.rng.next_u64();
@@ -58,31 +114,35 @@ impl Causality {
         let deals = (map.deal(), map.before());
         let wall_ms = self.parts.wall.now_ms();
         let incarnation = self.state.enter(domain, deals, wall_ms, random).incarnation;
-        self.entered = incarnation;
+        self.dealing.entered = incarnation;
         let renewed = &self.parts.edges.renewed;
         renewed.tell(IncarnationRenewed { incarnation });
-        self.dealt_at = self.parts.uptime.now();
-        self.keys_taken_over = 0;
+        self.dealing.dealt_at = self.parts.uptime.now();
+        self.dealing.keys_taken_over = 0;
         if had && another_deal && !is_over {
             let share = self.share();
-            let freeze = Freeze {
+            self.dealing.frozen.push((claim.clone(), life));
+            self.parts.edges.freeze.tell(Freeze {
                 deal,
-                claim: claim.clone(),
+                life,
+                claim,
                 share: share.clone(),
-            };
-            self.parts.edges.freeze.tell(freeze);
-            self.frozen.push(claim);
+            });
             self.state.set_holds(true);
             self.go_on_serving();
             if share.is_some() {
-                self.state.take_over_own(self.frozen.clone());
+                self.state.take_over_own(self.own_claims());
             }
         } else {
-            if had {
-                // A node that kept no shard has nothing to give up.
+            if had && (is_over || claim.covered != Coverage::new()) {
                 let share = None;
-                self.parts.edges.freeze.tell(Freeze { deal, claim, share });
-                self.drop_frozen(true);
+                self.parts.edges.freeze.tell(Freeze {
+                    deal,
+                    life,
+                    claim,
+                    share,
+                });
+                self.drop_frozen(true, Some(left));
             }
             self.begin_with_nothing();
         }
@@ -107,11 +167,19 @@ impl Causality {
     /// Once caught up: what this node holds itself of older maps, and others of its shard did not have.
     pub(super) fn take_over_own(&mut self) {
         if let Some(share) = self.share() {
-            if !self.frozen.is_empty() {
+            if !self.dealing.frozen.is_empty() {
                 self.parts.edges.take_own.tell(TakeOwn { share });
             }
-            self.state.take_over_own(self.frozen.clone());
+            self.state.take_over_own(self.own_claims());
         }
+    }
+
+    fn own_claims(&self) -> Vec<Claim> {
+        self.dealing
+            .frozen
+            .iter()
+            .map(|(claim, _)| claim.clone())
+            .collect()
     }
 
     /// Whether another shard has the key.
@@ -123,27 +191,49 @@ impl Causality {
     /// Takes note of what a node says of its hand-overs, and takes over what it holds for this one.
     pub(super) fn mind_hand_over(&mut self, digest: &Digest, may_join: bool) {
         if may_join && self.share().is_some() && self.state.inherited().wants(digest) {
-            self.donors.insert(digest.from.address, digest.from);
+            self.dealing.donors.insert(digest.from.address, digest.from);
         }
         self.take_over_next();
+        self.mind_claims(digest, may_join);
         self.mind_older_maps();
+    }
+
+    /// Joins from another keeper of the shard that has shown for a while something of older maps that no donor has brought.
+    fn mind_claims(&mut self, digest: &Digest, may_join: bool) {
+        let idle = self.dealing.taking_over.is_none() && self.repair.running().is_none();
+        if digest.domain != self.state.domain() || self.serving.status() != Status::Serving {
+            return;
+        }
+        if !self.state.inherited().lacks_any(&digest.hand_overs.claims) {
+            self.dealing.behind_since = None;
+            return;
+        }
+        let now = self.parts.uptime.now();
+        let since = *self.dealing.behind_since.get_or_insert(now);
+        let patience_ms = 2 * self.parts.rules.heartbeat_ms;
+        if now - since >= patience_ms && may_join && idle {
+            self.dealing.behind_since = None;
+            self.repair.begin(digest.from.address);
+            self.join_began = now;
+            self.fetch(digest.from.address, Wants::State);
+        }
     }
 
     /// One donor after the other, so that each brings what those before lacked.
     fn take_over_next(&mut self) {
-        if self.taking_over.is_some() || self.serving.status() != Status::Serving {
+        if self.dealing.taking_over.is_some() || self.serving.status() != Status::Serving {
             return;
         }
-        while let Some((address, donor)) = self.donors.pop_first() {
+        while let Some((address, donor)) = self.dealing.donors.pop_first() {
             if !self.state.inherited().has_from(donor) {
-                self.taking_over = Some((address, self.parts.uptime.now()));
+                self.dealing.taking_over = Some((address, self.parts.uptime.now()));
                 return self.fetch(address, Wants::HandOver);
             }
         }
     }
 
     pub(super) fn hand_over_ended(&mut self, from: Address, result: Result<Cut, String>) {
-        let Some((_, began)) = self.taking_over.take() else {
+        let Some((_, began)) = self.dealing.taking_over.take() else {
             return;
         };
         let took = self.parts.uptime.now() - began;
@@ -157,7 +247,7 @@ impl Causality {
                 let keys: usize = older.iter().map(|older| older.writes.len()).sum();
                 let domain = self.state.domain();
                 log::info!("took over {keys} keys for {domain} from {from} in {took} ms");
-                self.keys_taken_over += keys as u64;
+                self.dealing.keys_taken_over += keys as u64;
                 self.parts.metrics.keys_taken_over.inc_by(keys as u64);
                 self.apply_older(older);
                 self.release_decided();
@@ -188,35 +278,45 @@ impl Causality {
             log::info!("all has been handed over that was written under older maps");
             self.beat();
         }
-        let (own, closed) = (self.state.origin(), self.state.inherited().closed());
-        if !self.frozen.is_empty() && closed.is_some_and(|closed| closed.accounts_for(&own)) {
-            self.drop_frozen(false);
+        if self.state.inherited().may_let_go(self.state.origin()) {
+            self.drop_frozen(false, None);
             self.beat();
         }
         let inherited = self.state.inherited();
+        let keeps = self.state.domain().shard != ShardId::NONE;
         let waited_for = inherited.waited_for().len();
-        self.parts.metrics.hand_overs_due.set(as_gauge(waited_for));
-        if self.awaiting.is_empty() {
+        let due = if keeps { waited_for } else { 0 };
+        self.parts.metrics.hand_overs_due.set(as_gauge(due));
+        let complete = inherited.is_complete();
+        if std::mem::replace(&mut self.dealing.told_complete, complete) != complete {
+            // Requests that wait for hand-overs may know now that there are none to come.
+            self.release_decided();
+            self.beat();
+        }
+        if self.dealing.awaiting.is_empty() {
             return;
         }
         let since = self.state.domain().map;
         let settled = self.state.inherited().is_settled();
-        let waiting = std::mem::take(&mut self.awaiting);
+        let waiting = std::mem::take(&mut self.dealing.awaiting);
         for (awaited, reply) in waiting {
             if awaited < since {
                 let _ = reply.send(Dealt::Superseded);
             } else if awaited == since && settled {
                 let _ = reply.send(Dealt::Done);
             } else if !reply.is_closed() {
-                self.awaiting.push((awaited, reply));
+                self.dealing.awaiting.push((awaited, reply));
             }
         }
     }
 
-    pub(super) fn drop_frozen(&mut self, given_up: bool) {
-        self.frozen.clear();
-        self.state.set_holds(false);
-        self.parts.edges.drop_frozen.tell(DropFrozen { given_up });
+    /// Lets go of what is frozen, or of one domain of it.
+    fn drop_frozen(&mut self, given_up: bool, domain: Option<Domain>) {
+        let goes = |claim: &Claim| domain.is_none_or(|domain| claim.domain == domain);
+        self.dealing.frozen.retain(|(claim, _)| !goes(claim));
+        self.state.set_holds(!self.dealing.frozen.is_empty());
+        let drop_frozen = &self.parts.edges.drop_frozen;
+        drop_frozen.tell(DropFrozen { given_up, domain });
     }
 
     /// Gives a keeper what is frozen here for its shard.
@@ -269,6 +369,11 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
         configured: configured.filter(stays).collect(),
         forgotten: changed.forgotten.clone(),
         keepers: changed.map.nodes().collect(),
+        peers: changed
+            .map
+            .nodes()
+            .filter(|node| changed.map.share(own, *node))
+            .collect(),
         up: up.collect(),
     }
 }
@@ -278,11 +383,11 @@ impl Handler<Mail<ReadHandOvers>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadHandOvers>, _: &mut Context<Self>) {
         let now = self.parts.uptime.now();
-        let taking_over = self.taking_over;
+        let taking_over = self.dealing.taking_over;
         let _ = mail.open().reply.send(HandOverReport {
             standing: self.state.inherited().standing(),
-            age_ms: now - self.dealt_at,
-            keys_taken_over: self.keys_taken_over,
+            age_ms: now - self.dealing.dealt_at,
+            keys_taken_over: self.dealing.keys_taken_over,
             taking_over: taking_over.map(|(from, since)| (from, now - since)),
         });
     }
@@ -293,9 +398,13 @@ impl Handler<Mail<AwaitDeal>> for Causality {
 
     fn handle(&mut self, mail: Mail<AwaitDeal>, _: &mut Context<Self>) {
         let AwaitDeal { since, reply } = mail.open();
-        self.awaiting.retain(|(_, reply)| !reply.is_closed());
-        if self.awaiting.len() < AWAITING_MAX {
-            self.awaiting.push((since, reply));
+        self.dealing
+            .awaiting
+            .retain(|(_, reply)| !reply.is_closed());
+        if self.dealing.awaiting.len() < AWAITING_MAX {
+            self.dealing.awaiting.push((since, reply));
+        } else {
+            let _ = reply.send(Dealt::Overloaded);
         }
         self.mind_older_maps();
     }

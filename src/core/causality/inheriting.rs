@@ -88,6 +88,11 @@ impl CausalState {
         if !self.inherited.is_valid(cut.from) {
             return Err(DonorOutlived);
         }
+        if self.inherited.is_any_forgotten(&cut.rest.inherited.handed) {
+            // It does not know yet that the others have gone on without it.
+            self.inherited.has_handed_over(cut.from);
+            return Err(DonorOutlived);
+        }
         let older = self.take_older(cut);
         self.inherited.has_handed_over(cut.from);
         let writes = Vec::new();
@@ -118,7 +123,7 @@ impl CausalState {
     /// Closes the older maps if all that any keeper needs of them is with all. True if
     /// that is news.
     pub fn close_older_maps(&mut self) -> bool {
-        let closed = self.inherited.close_if_complete() || self.inherited.close_own(self.origin);
+        let closed = self.inherited.close_if_complete();
         if closed {
             self.resettle();
         }

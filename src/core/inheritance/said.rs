@@ -61,7 +61,7 @@ pub struct Inherited {
     pub deals: Vec<Deal>,
     /// What is here of them.
     pub claims: Vec<Claim>,
-    /// Who has handed over, in which life.
+    /// Who has handed over, in which life. In what a donor gives: in which lives it had what it holds.
     pub handed: Vec<(Address, Incarnation)>,
     /// What is closed.
     pub closed: Option<Closed>,
@@ -76,4 +76,6 @@ pub struct HandOvers {
     pub complete: bool,
     /// Who has, in which life, sorted by address.
     pub handed: Vec<(Address, Incarnation)>,
+    /// What it has of older maps, until these are closed.
+    pub claims: Vec<Claim>,
 }

@@ -1,6 +1,6 @@
 //! How far hand-overs are, as one node knows it.
 
-use super::{Inheritance, Progress};
+use super::{Inheritance, Progress, is_among};
 use crate::core::id::{Address, Incarnation, MapId};
 
 /// How far the cluster is with what was written under older maps.
@@ -63,9 +63,8 @@ impl Inheritance {
     fn has_all_of(&self, handed: &[(Address, Incarnation)]) -> bool {
         !self.follows()
             || self.up.iter().all(|node| {
-                let life = self.nodes.get(node).copied().unwrap_or_default();
-                let found = handed.binary_search_by_key(node, |(a, _)| *a);
-                found.is_ok_and(|at| handed[at].1 >= life)
+                let life = self.nodes.get(node);
+                life.is_none_or(|life| is_among(handed, node, *life))
             })
     }
 

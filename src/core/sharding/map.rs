@@ -135,7 +135,11 @@ impl ShardMap {
             members.extend(free.by_ref().take(missing));
             members.sort_unstable();
         }
-        let id = self.next_id(made);
+        let id = MapId {
+            epoch: self.id.epoch.max(MapId::FIRST_EPOCH) + 1,
+            stamp: made.wall_ms,
+            maker: Some(made.by),
+        };
         Ok(Self {
             id,
             since: id,
@@ -155,16 +159,13 @@ impl ShardMap {
         let members = next.shards.get_mut(usize::try_from(shard.0).ok()?)?;
         members.push(node);
         members.sort_unstable();
-        next.id = self.next_id(made);
-        Some(next)
-    }
-
-    fn next_id(&self, made: Made) -> MapId {
-        MapId {
-            epoch: self.id.epoch.max(MapId::FIRST_EPOCH) + 1,
-            stamp: made.wall_ms,
+        // In the same epoch: a map that deals keys anew at the same time holds before it, or that would be undone.
+        next.id = MapId {
+            epoch: self.id.epoch,
+            stamp: made.wall_ms.max(self.id.stamp + 1),
             maker: Some(made.by),
-        }
+        };
+        Some(next)
     }
 
     /// What it says about keys.
@@ -302,7 +303,9 @@ impl TryFrom<Parts> for ShardMap {
         let all: Vec<&Address> = shards.iter().flatten().collect();
         let once = all.iter().collect::<BTreeSet<_>>().len() == all.len();
         let named = if id.maker.is_some() {
-            since <= id && id.epoch > MapId::FIRST_EPOCH && !shards.is_empty()
+            let deals = since == id && id.epoch > MapId::FIRST_EPOCH;
+            let adds = since < id && since.epoch == id.epoch;
+            (deals || adds) && !shards.is_empty()
         } else if shards.is_empty() {
             id == MapId::IMPLICIT && since == id
         } else {
@@ -438,6 +441,8 @@ mod tests {
         let next = map.with_member(node, s1, made(9)).unwrap();
         assert_eq!(dealt(&next), [nodes(&[1, 3]), nodes(&[2, 4, 9])]);
         assert!(next.id() > map.id());
+        let dealt = map.dealt_anew(&nodes(&[1, 2, 3, 4]), 1, made(3)).unwrap();
+        assert!(dealt.id() > next.id(), "whenever it is made");
         assert_eq!(next.deal(), map.deal());
         assert_eq!(
             next.domain_of(node).map,
