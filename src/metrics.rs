@@ -70,7 +70,7 @@ families! {
     body_bytes: IntGaugeVec("causet_request_body_bytes", &["from"]);
     /// Attempts to have a request answered by a member of its key's shard, by outcome.
     forwards: IntCounterVec("causet_forwards_total", &["outcome"]);
-    /// Epoch of the shard map: 0 without shards, 1 at first, one more with each reshard and each added member.
+    /// Epoch of the shard map: 0 if nodes were told of no shards, one more with each deal.
     map_epoch: IntGauge("causet_shard_map_epoch");
     /// Shards that there are.
     shards: IntGauge("causet_shards");
