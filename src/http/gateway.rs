@@ -327,6 +327,11 @@ impl Gateway {
         self.digest().await.ok()
     }
 
+    /// How far hand-overs are; `None` when the actors have stopped or are overloaded.
+    pub async fn read_hand_overs(&self) -> Option<HandOverReport> {
+        self.hand_overs().await.ok()
+    }
+
     /// Answers a peer's message.
     ///
     /// # Errors

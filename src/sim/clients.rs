@@ -12,7 +12,7 @@ use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
 use crate::core::clock::Clock;
 use crate::core::ended::Lost;
-use crate::core::id::{Dot, Key, Origin};
+use crate::core::id::{Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::wire::{KvsMethod, KvsRequest};
@@ -61,6 +61,12 @@ pub struct Clients {
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
     dots: Vec<Option<Dot>>,
+    /// The domain of each life that clients have heard of.
+    domains: BTreeMap<Origin, Domain>,
+    /// Answers that left out groups of closed maps.
+    closed: u64,
+    /// Requests that were done after they had waited where older maps were not closed yet.
+    held: u64,
     /// Requests that were parked and then done.
     waited: u64,
     /// Requests that were done for clients that came from elsewhere.
@@ -149,6 +155,9 @@ impl Default for Clients {
             had: BTreeMap::new(),
             operations: Vec::new(),
             dots: Vec::new(),
+            domains: BTreeMap::new(),
+            closed: 0,
+            held: 0,
             waited: 0,
             from_elsewhere: 0,
             told_lost: 0,
@@ -228,6 +237,12 @@ impl Clients {
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
         if given {
+            for (domain, clock) in told.metadata.clocks.iter() {
+                let origins = clock.iter().map(|(origin, _)| (origin, *domain));
+                self.domains.extend(origins);
+            }
+            self.closed += u64::from(told.leaves_out(&sent.observed.metadata));
+            self.held += u64::from(now_ms > sent.at_ms + 100 && told.is_before_closing());
             self.told_lost += u64::from(!told.lost.is_empty());
             self.settled += u64::from(told.is_settled(&sent.observed.metadata));
             self.note_named(sent, &told);
@@ -300,7 +315,7 @@ impl Clients {
         let nothing = Clock::new();
         for (domain, need) in clocks.iter() {
             let kept = version.deps.get(domain).unwrap_or(&nothing);
-            if let Some((name, why)) = told.wrongly_kept(kept, need) {
+            if let Some((name, why)) = told.wrongly_kept(domain, kept, need) {
                 let text = || format!("operation {} has made {version:?}: {why}", sent.id);
                 self.broken.note(name, text);
             }
@@ -388,13 +403,21 @@ impl Clients {
     }
 
     /// Every write that a client was told of, or has made: the origin's earlier ones are meant, too.
-    pub(super) fn named_dots(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
+    pub(super) fn named_dots(&self) -> impl Iterator<Item = (Domain, Origin, u64)> + '_ {
         let handed_out = self
             .handed_out()
             .flat_map(|metadata| metadata.clocks.iter());
-        let named = handed_out.flat_map(|(_, clock)| clock.iter());
+        let named = handed_out.flat_map(|(domain, clock)| {
+            clock.iter().map(|(origin, counter)| (*domain, origin, counter))
+        });
         let made = self.dots.iter().flatten();
-        named.chain(made.map(|dot| (dot.origin, dot.counter)))
+        let made = made.filter_map(|dot| Some((self.domain_of(&dot.origin)?, dot.origin, dot.counter)));
+        named.chain(made)
+    }
+
+    /// The domain in which a life has written, as far as clients can tell: it is one alone.
+    pub(super) fn domain_of(&self, origin: &Origin) -> Option<Domain> {
+        self.domains.get(origin).copied()
     }
 
     /// The writes that were acknowledged, or are known to have been made: which operation made which.
@@ -416,6 +439,16 @@ impl Clients {
     /// Answers that told of lost writes.
     pub fn told_lost(&self) -> u64 {
         self.told_lost
+    }
+
+    /// Answers that left out groups of closed maps.
+    pub(super) fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// Requests that were done after they had waited at a keeper before all was handed over.
+    pub(super) fn held(&self) -> u64 {
+        self.held
     }
 
     /// Answers to metadata that named lives which had ended.

@@ -23,6 +23,8 @@ pub(super) struct Performed {
     pub(super) report: DigestReport,
     /// What the key has; `None` if it has no version, or that cannot be told.
     pub(super) seen: Option<Seen>,
+    /// Whether it knows that all maps before its own are closed.
+    pub(super) closed: bool,
 }
 
 impl Performed {
@@ -41,8 +43,13 @@ impl Performed {
         let get = Operation::Get { key: key.clone() };
         let read = gateway.request(get, Metadata::default(), None).await?;
         let seen = read.outcome.seen().cloned();
-        let seen = seen.filter(|seen| seen.domain == report.domain);
-        Some(Self { report, seen })
+        let hand_overs = gateway.read_hand_overs().await;
+        let closed = hand_overs.is_some_and(|it| it.standing.closed);
+        Some(Self {
+            report,
+            seen,
+            closed,
+        })
     }
 
     /// The write that the node made, of which it gave this metadata: the latest of its own that this names.

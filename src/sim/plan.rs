@@ -350,6 +350,12 @@ impl Plan {
         kinds.iter().any(|kind| self.kinds.contains(kind)) || self.faults.iter().any(asked)
     }
 
+    /// Whether keys may be dealt anew under way.
+    pub fn reshards(&self) -> bool {
+        let deals = |fault: &Timed<Fault>| matches!(fault.what, Fault::Reshard(..));
+        self.faults.iter().any(deals)
+    }
+
     /// Whether a node may restart with its clock set back behind an earlier life of its own: what it writes then counts for
     /// ended until it hears of that life.
     pub fn sets_clocks_back(&self) -> bool {

@@ -1,7 +1,9 @@
 //! Runs a plan and judges what came of it.
 
 mod agreement;
+mod holdings;
 mod judge;
+mod latest;
 mod losses;
 
 use std::cell::RefCell;
@@ -186,6 +188,10 @@ impl Run {
             for (session, address) in (0..).zip(addresses.into_iter().cycle()) {
                 tokio::time::sleep(LOOK_EVERY).await;
                 let domain = watch::domain_of(&network, address);
+                if let Some(node) = network.node(address) {
+                    let deal = node.gateway().topology().map.deal();
+                    watch.borrow_mut().learn_deal(deal);
+                }
                 if let Some(cut) = watch::cut(&network, address, session).await {
                     watch.borrow_mut().look(domain, &cut);
                 }

@@ -5,7 +5,9 @@
 //! - a winner's dot and dependencies are covered by the clock, its stamp is reached by hybrid time;
 //! - of whatever the clock covers, the key holds a version that is not older;
 //! - as long as a node numbers its writes as the same origin, its clock does not go back;
-//! - one dot names one write, which is the same everywhere, and its stamp is above those of its dependencies.
+//! - one dot names one write, which is the same everywhere, and its stamp is above those of its dependencies;
+//! - of whatever a claim on an older domain covers, and of all older maps once they are closed, the keys of the shard hold versions
+//!   that are not older, but for what was lost with its last holders.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use super::broken::Broken;
 use super::network::Network;
 use super::run::Violation;
 use crate::core::coverage::Coverage;
-use crate::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
+use crate::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
+use crate::core::inheritance::Claim;
 use crate::core::join::{Cut, Staged, Staging};
+use crate::core::sharding::map::Deal;
 use crate::core::stamp::{HlcTime, Stamp};
 use crate::core::wire::{self, JoinAnswer, JoinRequest, Wants};
 use crate::core::write::{Version, Write};
@@ -26,8 +30,22 @@ use crate::transport::Call;
 pub struct Watch {
     written: BTreeMap<(Domain, Dot), Write>,
     covered: BTreeMap<(Domain, Origin), Coverage>,
+    deals: BTreeMap<MapId, Deal>,
     broken: Broken,
     looked: u64,
+    /// Writes of older domains that a keeper should have had, unless they were lost, and what that looks like.
+    wanting: BTreeMap<Dot, Wanting>,
+}
+
+/// A write of an older domain that is not held where it has to be.
+#[derive(Debug)]
+pub(super) struct Wanting {
+    /// Its key.
+    pub(super) key: Key,
+    /// Whether that has an older version, and not none.
+    pub(super) is_stale: bool,
+    /// By whom, in words.
+    pub(super) text: String,
 }
 
 impl Watch {
@@ -76,6 +94,14 @@ impl Watch {
             self.look_at_winner(domain, cut, &write.version);
             winners.insert(&write.key, write.version.stamp());
         }
+        for older in &cut.older {
+            for write in &older.writes {
+                self.learn(older.domain, &write.key, &write.version);
+                self.look_at_winner(domain, cut, &write.version);
+                winners.insert(&write.key, write.version.stamp());
+            }
+        }
+        self.look_at_older(domain, cut, &winners);
         let collected = cut.rest.collected.as_ref();
         let collected = collected.map_or(HlcTime::ZERO, |collected| collected.time);
         // A key without any version was perhaps deleted, and its tombstone collected.
@@ -100,6 +126,59 @@ impl Watch {
             };
             self.broken.note("covered but not held", text);
         }
+    }
+
+    /// What a keeper must have of older domains.
+    fn look_at_older(&mut self, domain: Domain, cut: &Cut, winners: &BTreeMap<&Key, Stamp>) {
+        let inherited = &cut.rest.inherited;
+        let Some(deal) = self.deals.get(&domain.map).copied() else {
+            return;
+        };
+        let closed = inherited.closed.as_ref();
+        let is_closed = closed.is_some_and(|closed| closed.map == domain.map);
+        let claims: BTreeMap<Domain, &Claim> =
+            inherited.claims.iter().map(|c| (c.domain, c)).collect();
+        let collected = cut.rest.collected.as_ref();
+        let collected = collected.map_or(HlcTime::ZERO, |collected| collected.time);
+        for ((of, dot), write) in &self.written {
+            let claim = claims.get(of);
+            let is_claimed = claim.is_some_and(|claim| claim.covered.clock().covers(dot));
+            let due = of.map < domain.map && (is_claimed || is_closed);
+            if !due || deal.domain_of(&write.key) != domain {
+                continue;
+            }
+            let held = winners.get(&write.key);
+            let stamp = stamp_of(write);
+            if held.map_or(stamp.time > collected, |held| *held < stamp) {
+                let (node, key) = (cut.from, write.key.as_str());
+                let why = if is_claimed { "claims" } else { "has closed" };
+                let text = format!(
+                    "{node} in {domain} {why} {dot} of {of}, a write of {key}, and holds {held:?} there"
+                );
+                self.wanting.entry(*dot).or_insert(Wanting {
+                    key: write.key.clone(),
+                    is_stale: held.is_some(),
+                    text,
+                });
+            }
+        }
+    }
+
+    /// Takes note of how keys are dealt.
+    pub(super) fn learn_deal(&mut self, deal: Deal) {
+        self.deals.insert(deal.since, deal);
+    }
+
+    /// What keepers should have had of older domains and did not, unless it was lost.
+    pub(super) fn wanting(&self) -> &BTreeMap<Dot, Wanting> {
+        &self.wanting
+    }
+
+    /// Every write that was ever seen, by its domain.
+    pub(super) fn written(&self) -> impl Iterator<Item = (&Domain, &Write)> {
+        self.written
+            .iter()
+            .map(|((domain, _), write)| (domain, write))
     }
 
     fn look_at_clock(&mut self, domain: Domain, cut: &Cut) {
@@ -155,9 +234,8 @@ pub fn domain_of(network: &Network, node: Address) -> Domain {
 
 /// Everything that a node holds, by a join of all its pages in no time; `None` if it gives none now.
 pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> {
-    let nobody = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
     let asker = Origin {
-        address: Address::try_from(nobody).ok()?,
+        address: nobody()?,
         incarnation: Incarnation::starting(1, 0),
     };
     cut_as(network, node, asker, session).await
@@ -166,11 +244,40 @@ pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> 
 /// As that, in the name of somebody, whose own session ends by that: another one may be more than the node gives.
 pub async fn cut_as(network: &Network, node: Address, asker: Origin, session: u64) -> Option<Cut> {
     let domain = domain_of(network, node);
+    fetch(network, node, (asker, session), (domain, Wants::State)).await
+}
+
+/// What a node holds of older maps for the keepers of this domain.
+pub(super) async fn held_for(
+    network: &Network,
+    node: Address,
+    domain: Domain,
+    session: u64,
+) -> Option<Cut> {
+    let nobody = Origin {
+        address: nobody()?,
+        incarnation: Incarnation::starting(1, 0),
+    };
+    let what = (domain, Wants::HandOver);
+    fetch(network, node, (nobody, session), what).await
+}
+
+fn nobody() -> Option<Address> {
+    let nobody = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
+    Address::try_from(nobody).ok()
+}
+
+async fn fetch(
+    network: &Network,
+    node: Address,
+    (asker, session): (Origin, u64),
+    (domain, wants): (Domain, Wants),
+) -> Option<Cut> {
     let node = network.node(node)?;
     let mut request = JoinRequest {
         from: asker,
         domain,
-        wants: Wants::State,
+        wants,
         covered: Coverage::new(),
         claims: Vec::new(),
         session,

@@ -44,6 +44,8 @@ pub(in crate::sim) struct Told {
     pub(in crate::sim) by: Option<Origin>,
     /// The shard that it keeps.
     pub(super) domain: Option<Domain>,
+    /// Whether it leaves out what was written under older maps, which are closed.
+    closed: bool,
     /// What it knew of ended lives.
     settlement: Option<Arc<Settlement>>,
     /// Whether it knew just that when it performed the request; else it is what it knew a moment later.
@@ -78,6 +80,7 @@ impl Told {
             lost,
             by: answer.settlement.origin(),
             domain: Some(Domain::UNSHARDED),
+            closed: false,
             settlement: Some(answer.settlement),
             exact: true,
         }
@@ -121,6 +124,7 @@ impl Told {
             lost,
             by: None,
             domain: None,
+            closed: false,
             settlement: None,
             exact: false,
         };
@@ -136,15 +140,21 @@ impl Told {
 
     /// What JSON does not tell. The node has performed more since, perhaps: what does not fit is left out.
     fn learn(&mut self, performed: &Performed) {
-        let Performed { report, seen } = performed;
+        let Performed {
+            report,
+            seen,
+            closed,
+        } = performed;
         let origin = report.origin;
-        let given = self.metadata.clocks.get(&report.domain);
-        let named = |dot: &Dot| given.is_some_and(|given| given.covers(dot));
+        let named = |seen: &Seen| {
+            let given = self.metadata.clocks.get(&seen.domain);
+            given.is_some_and(|given| given.covers(&seen.version.dot))
+        };
         let made = performed.made(&self.metadata);
         let fits = |seen: &&Seen| match (&self.what, &seen.version.content) {
             (What::Written, _) => Some(seen.version.dot) == made,
             (What::Found(value), Content::Value(its)) => value == its.json(),
-            (What::Absent, Content::Tombstone) => named(&seen.version.dot),
+            (What::Absent, Content::Tombstone) => named(seen),
             _ => false,
         };
         let seen = seen.as_ref().filter(fits).cloned();
@@ -155,6 +165,7 @@ impl Told {
         self.seen = seen;
         self.by = Some(origin);
         self.domain = Some(report.domain);
+        self.closed = *closed;
         let settlement = Settlement::new(origin, report.domain, &report.covered, &report.ended);
         self.settlement = Some(Arc::new(settlement));
     }
@@ -163,7 +174,8 @@ impl Told {
     pub(super) fn wrongly_named(&self, sent: &Metadata) -> Option<(&'static str, String)> {
         let nothing = Clock::new();
         let need = needed(sent, self.seen.as_ref());
-        let too_little = need.clocks.iter().find_map(|(domain, need)| {
+        let mut open = need.clocks.iter().filter(|(domain, _)| self.names(domain));
+        let too_little = open.find_map(|(domain, need)| {
             let given = self.metadata.clocks.get(domain).unwrap_or(&nothing);
             self.too_little(given, need)
         });
@@ -179,13 +191,32 @@ impl Told {
             })
     }
 
-    /// The same of what a write that was made depends on.
+    /// Whether what was written in this domain has to be named: until all maps before that of the node which performed the request are closed.
+    fn names(&self, domain: &Domain) -> bool {
+        let older = self.domain.is_some_and(|its| domain.map < its.map);
+        !(older && self.closed)
+    }
+
+    /// Whether something that was written under older maps is named no more.
+    pub(super) fn leaves_out(&self, sent: &Metadata) -> bool {
+        let mut sent = sent.clocks.iter().map(|(domain, _)| domain);
+        sent.any(|domain| !self.names(domain) && self.metadata.clocks.get(domain).is_none())
+    }
+
+    /// Whether it was performed where something may still be handed over.
+    pub(super) fn is_before_closing(&self) -> bool {
+        self.domain.is_some_and(|domain| domain.map.maker.is_some()) && !self.closed
+    }
+
+    /// The same of what a write that was made depends on, in this domain.
     pub(super) fn wrongly_kept(
         &self,
+        domain: &Domain,
         kept: &Clock,
         need: &Clock,
     ) -> Option<(&'static str, String)> {
         let too_little = self.too_little(kept, need);
+        let too_little = too_little.filter(|_| self.names(domain));
         too_little
             .map(|why| ("dependencies not kept", why))
             .or_else(|| self.ended(kept).map(|why| ("an ended life is named", why)))

@@ -47,6 +47,13 @@ impl Run {
                 return Some(format!("n{node} has the view {view:?}"));
             }
         }
+        for node in 0..self.cluster.addresses.len() {
+            let standing = self.cluster.gateway(node)?.read_hand_overs().await;
+            let done = standing.is_some_and(|it| it.standing.settled && it.standing.closed);
+            if !done {
+                return Some(format!("n{node} has not closed the older maps"));
+            }
+        }
         self.busy_gauge()
     }
 
@@ -58,6 +65,8 @@ impl Run {
             ("causet_outbox_writes", 0),
             (ASIDE, 0),
             ("causet_link_state", 2),
+            ("causet_keys_frozen", 0),
+            ("causet_hand_overs_due", 0),
         ];
         let texts = self.cluster.metrics();
         let running = texts.iter().take(self.cluster.addresses.len());

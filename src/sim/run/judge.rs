@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::clients::{Named, key_name};
 use super::super::samples::{counted, samples};
+use super::latest::Latest;
 use super::{Run, Verdict};
 use crate::checker::{self, Absence, FinalState, Held, History};
-use crate::core::id::{Domain, Dot, Key, Origin};
+use crate::core::id::{Domain, Dot, Key, MapId, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{KvsMethod, KvsRequest};
 use crate::core::write::Content;
@@ -147,18 +148,26 @@ impl Run {
         let given_up = self.counts().get("writes_given_up").is_some_and(|n| *n > 0);
         let present = self.present_lives().await;
         let marker_lost = tells_of_markers(&told, &acknowledged);
+        let latest = self.latest().await;
         for (operation, dot) in acknowledged {
+            let is_older = self.is_older(&dot, &latest);
+            let held = if is_older {
+                latest.has(operation, &dot)
+            } else {
+                had.has(&dot)
+            };
             let told = told.iter().find(|named| named.told_lost(&dot));
             // What is told to be lost may be the marker that stood for this write.
             let behind_marker = marker_lost && !present.contains(&dot.origin);
             if told.is_some() || behind_marker || self.is_missing(&dot) {
                 forgiven.insert(operation);
             }
-            if had.has(&dot) {
+            if held {
                 // A side of a cut that forgets the other one takes for lost what is there; and so do those who have heard of a later life
                 // of its maker, until they lose their memory.
                 let excused = self.plan.forgets() || self.plan.sets_clocks_back();
-                if let Some(told) = told.filter(|_| !excused) {
+                let told = told.filter(|_| !excused && (!is_older || latest.shows(&dot)));
+                if let Some(told) = told {
                     let told = told.operation;
                     let text = format!("{told} was told that {dot} is lost, and all have it");
                     self.violation("false alarm", text);
@@ -169,13 +178,28 @@ impl Run {
             if given_up || self.is_lost(&dot) {
                 forgiven.insert(operation);
             }
-            if !reborn && !self.is_lost(&dot) {
+            let excused = reborn || given_up && self.plan.reshards();
+            if !excused && !self.is_lost(&dot) {
                 let text = format!("{operation} was acknowledged as {dot}, and nobody has it");
                 self.violation("lost write", text);
             }
         }
         self.judge_silence(had, &told);
+        self.judge_older(&latest, reborn || given_up);
         forgiven
+    }
+
+    /// What keepers should have had of older domains was lost with others' memory.
+    fn judge_older(&mut self, latest: &Latest, excused: bool) {
+        let watch = self.watch.clone();
+        let watch = watch.borrow();
+        let mut wanting = watch.wanting().iter().filter(|(dot, wanting)| {
+            let deleted = !wanting.is_stale && latest.may_be_deleted(&wanting.key);
+            !excused && !deleted && !self.is_lost(dot) && !self.is_missing(dot)
+        });
+        if let Some((_, wanting)) = wanting.next() {
+            self.violation("older but not held", wanting.text.clone());
+        }
     }
 
     async fn present_lives(&self) -> BTreeSet<Origin> {
@@ -205,17 +229,23 @@ impl Run {
     /// Metadata has one entry for each life that has written, and no more (design §3).
     fn judge_metadata_size(&mut self) {
         let renewed = self.counts().get("incarnations_renewed").copied();
+        // Of each map by which keys were dealt.
         let lives = self.cluster.lives() + renewed.unwrap_or_default();
         let too_large = self.clients.borrow().handed_out().find_map(|metadata| {
-            let entries: usize = metadata.clocks.iter().map(|(_, c)| c.iter().count()).sum();
+            let mut by_map: BTreeMap<MapId, u64> = BTreeMap::new();
+            for (domain, clock) in metadata.clocks.iter() {
+                *by_map.entry(domain.map).or_default() += clock.iter().count() as u64;
+            }
+            let entries: u64 = by_map.values().sum();
+            let fits = by_map.values().all(|entries| *entries <= lives);
             let bytes = metadata.to_json().len();
             let domains = metadata.clocks.iter().map(|(domain, _)| *domain);
             let shards = domains
                 .filter(|domain| *domain != Domain::UNSHARDED)
                 .count();
-            let most =
-                METADATA_BYTES + METADATA_SHARD_BYTES * shards + METADATA_ENTRY_BYTES * entries;
-            let fits = entries as u64 <= lives && bytes <= most;
+            let entry_bytes = METADATA_ENTRY_BYTES * usize::try_from(entries).unwrap_or(usize::MAX);
+            let most = METADATA_BYTES + METADATA_SHARD_BYTES * shards + entry_bytes;
+            let fits = fits && bytes <= most;
             (!fits).then(|| format!("{lives} lives, {entries} entries, {bytes} bytes"))
         });
         if let Some(text) = too_large {
@@ -253,6 +283,8 @@ impl Run {
             "requests done by a node without a shard",
             clients.by_those_without_shard(),
         );
+        note("answers without groups of closed maps", clients.closed());
+        note("requests that waited for a hand-over", clients.held());
         for (name, value) in self.network.forwards() {
             note(name, value);
         }
@@ -268,13 +300,7 @@ impl Run {
 }
 
 /// What is had by all members of some shard.
-struct Had(Vec<DigestReport>);
-
-impl Had {
-    fn has(&self, dot: &Dot) -> bool {
-        self.0.iter().any(|report| report.has(dot))
-    }
-}
+pub(super) struct Had(pub(super) Vec<DigestReport>);
 
 /// Whether somebody was told that writes are lost which no client has made: markers of ended lives among them. Metadata names
 /// these in place of what such a life had written, and that is lost with them, until it is written again under names that this metadata does not have.

@@ -3,56 +3,64 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::samples::{family, samples};
-use super::super::watch;
+use super::holdings::Holdings;
 use super::{ASIDE, Run};
 use crate::checker::OperationId;
-use crate::core::id::{Dot, Origin};
-use crate::core::join::Cut;
+use crate::core::id::{Domain, Dot, Origin};
 use crate::core::roster::RosterEntry;
 use crate::core::write::Write;
-use crate::messages::causality::DigestReport;
-
-/// The first session in which nodes are asked for all that they have at their crash; the watch's own never get so far.
-const CRASHES: u64 = 1 << 41;
 
 impl Run {
     /// Takes note of the writes that no running node has but this one.
     pub(super) async fn note_last_copies(&mut self, node: usize) {
-        let digests = self.digests().await;
-        let Some(Some(mine)) = digests.get(node) else {
+        let Some(mine) = self.holdings(node).await else {
             return;
         };
-        let others = digests.iter().enumerate();
-        let others = others.filter(|(other, _)| *other != node);
-        let others = others.filter_map(|(_, digest)| digest.as_ref());
-        let others: Vec<_> = others.filter(|o| o.domain == mine.domain).collect();
-        let waited_for = |other: &&&DigestReport| !self.is_forgotten_somewhere(&other.origin);
-        let waited_for: Vec<&DigestReport> = others.iter().filter(waited_for).copied().collect();
-        let mut known: BTreeMap<Origin, u64> = mine.covered.clock().iter().collect();
+        let mut others = Vec::new();
+        for other in (0..self.cluster.addresses.len()).filter(|other| *other != node) {
+            others.extend(self.holdings(other).await);
+        }
+        let written = self.written();
+        let own = mine.report.domain;
+        let mut known: BTreeMap<(Domain, Origin), u64> = BTreeMap::new();
         let named: Vec<_> = self.clients.borrow().named_dots().collect();
-        for (origin, counter) in named.into_iter().chain(mine.ended.counters()) {
-            let last = known.entry(origin).or_default();
+        for (domain, origin, counter) in mine.named().chain(named) {
+            let last = known.entry((domain, origin)).or_default();
             *last = counter.max(*last);
         }
-        let dots = |(origin, last)| (1..=last).map(move |counter| Dot { origin, counter });
+        let dots = |((domain, origin), last)| {
+            (1..=last).map(move |counter| (domain, Dot { origin, counter }))
+        };
         let known = known.into_iter().flat_map(dots);
         // What is aside is in no digest.
         let aside = self.has_aside(node);
-        let mine_has = |dot: &Dot| mine.has(dot) || aside;
-        let only_here = |dot: &Dot| mine_has(dot) && !others.iter().any(|other| other.has(dot));
-        let is_missing = |dot: &Dot| mine_has(dot) && !waited_for.iter().any(|o| o.has(dot));
+        let has = |of: &Holdings, (domain, dot): &(Domain, Dot)| of.has(domain, dot, written.get(dot));
+        let mine_has = |it: &(Domain, Dot)| has(&mine, it) || aside && it.0 == own;
+        let waited_for = |other: &&Holdings| !self.is_forgotten_somewhere(&other.report.origin);
+        let waited_for: Vec<&Holdings> = others.iter().filter(waited_for).collect();
+        let others_have = |it: &(Domain, Dot)| others.iter().any(|other| has(other, it));
+        let is_missing =
+            |it: &(Domain, Dot)| mine_has(it) && !waited_for.iter().any(|other| has(other, it));
         let now_ms = self.now_ms();
-        let missing: BTreeSet<Dot> = known.filter(is_missing).collect();
-        let mut lost: BTreeSet<Dot> = missing.iter().copied().filter(only_here).collect();
-        let had = |dot: &Dot| others.iter().any(|other| other.has(dot));
+        let missing: Vec<(Domain, Dot)> = known.filter(is_missing).collect();
+        let lost = missing.iter().filter(|it| !others_have(it));
+        let mut lost: BTreeSet<Dot> = lost.map(|(_, dot)| *dot).collect();
         let of_keys = self.names_of(node, &lost).await;
-        lost.extend(of_keys.into_iter().filter(|dot| !had(dot)));
-        self.missing.extend(missing);
+        lost.extend(of_keys.into_iter().filter(|dot| !others_have(&(own, *dot))));
+        self.missing.extend(missing.iter().map(|(_, dot)| *dot));
         for dot in lost {
-            self.lost.insert(dot, now_ms);
+            self.lost.entry(dot).or_insert(now_ms);
         }
+        let report = &mine.report;
         self.crashed
-            .insert(mine.origin, mine.covered.get(&mine.origin));
+            .insert(report.origin, report.covered.get(&report.origin));
+    }
+
+    /// Every write that was ever seen.
+    pub(super) fn written(&self) -> BTreeMap<Dot, Write> {
+        let watch = self.watch.borrow();
+        let written = watch.written();
+        written.map(|(_, write)| (write.dot(), write.clone())).collect()
     }
 
     /// Whether some node takes this life, or a later one of its address, for forgotten. What only such a life has is missing until it returns.
@@ -92,27 +100,6 @@ impl Run {
         };
         let names = clients.acknowledged().filter(|(id, _)| is_it(id));
         names.map(|(_, dot)| dot).collect()
-    }
-
-    /// Everything that a node holds which is about to end. It may give as many others as it can all that it has: then one of them
-    /// gets no more.
-    async fn last_look(&mut self, node: usize) -> Option<Cut> {
-        let address = self.cluster.addresses[node];
-        self.crashes += 1;
-        let session = CRASHES + self.crashes;
-        if let Some(cut) = watch::cut(&self.network, address, session).await {
-            return Some(cut);
-        }
-        let running = self.digests().await.into_iter().flatten();
-        let running = running.map(|digest| digest.origin);
-        let lives: Vec<Origin> = running.chain(self.crashed.keys().copied()).collect();
-        for asker in lives {
-            let cut = watch::cut_as(&self.network, address, asker, session).await;
-            if cut.is_some() {
-                return cut;
-            }
-        }
-        None
     }
 
     fn has_aside(&self, node: usize) -> bool {

@@ -1,0 +1,120 @@
+//! What each node has, of its own domain and of older ones: itself, and for others.
+
+use std::collections::BTreeMap;
+
+use super::super::watch;
+use super::Run;
+use crate::core::id::{Domain, Dot, Key, ShardId};
+use crate::core::inheritance::Claim;
+use crate::core::join::Cut;
+use crate::core::sharding::map::Deal;
+use crate::core::stamp::Stamp;
+use crate::core::write::Write;
+use crate::messages::causality::DigestReport;
+
+/// The first session in which nodes are asked for all that they have at a crash; the watch's own never get so far.
+const CRASHES: u64 = 1 << 41;
+
+/// What one node has at one moment.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    pub(super) report: DigestReport,
+    deal: Deal,
+    /// What it has of older domains, for the keys of its shard.
+    claims: Vec<Claim>,
+    /// The older domains that it holds whole.
+    frozen: Vec<Claim>,
+    /// The latest stamp of each key, whichever it is kept for.
+    stamps: BTreeMap<Key, Stamp>,
+}
+
+impl Holdings {
+    /// Whether the node has this write of that domain, or a later one in its place; by the write itself, where that was ever seen.
+    pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Write>) -> bool {
+        let names = |claim: &Claim| claim.domain == *domain && claim.covered.clock().covers(dot);
+        let keeps = |write: &Write| self.deal.domain_of(&write.key) == self.report.domain;
+        let stamp = write.and_then(|write| self.stamps.get(&write.key));
+        self.report.domain == *domain && self.report.has(dot)
+            || self.frozen.iter().any(names)
+            || self.claims.iter().any(names) && write.is_none_or(keeps)
+            || stamp.is_some_and(|stamp| write.is_some_and(|w| *stamp >= w.version.stamp()))
+    }
+
+    /// All that it can be asked about: writes of its own domain, and of those of which it has something.
+    pub(super) fn named(&self) -> impl Iterator<Item = (Domain, crate::core::id::Origin, u64)> {
+        let own = self.report.domain;
+        let covered = self.report.covered.clock().iter();
+        let named = covered.chain(self.report.ended.counters());
+        let named = named.map(move |(origin, counter)| (own, origin, counter));
+        let older = self.claims.iter().chain(&self.frozen).flat_map(|claim| {
+            let covered = claim.covered.clock().iter();
+            covered.map(|(origin, counter)| (claim.domain, origin, counter))
+        });
+        named.chain(older)
+    }
+
+    fn learn(&mut self, cut: &Cut) {
+        let older = cut.older.iter().flat_map(|older| &older.writes);
+        for write in cut.writes.iter().chain(older) {
+            let stamp = write.version.stamp();
+            let known = self.stamps.entry(write.key.clone()).or_insert(stamp);
+            *known = stamp.max(*known);
+        }
+    }
+}
+
+impl Run {
+    /// What a node has; `None` if it does not run. What is older, only where keys may be dealt anew.
+    pub(super) async fn holdings(&mut self, node: usize) -> Option<Holdings> {
+        let report = self.cluster.digest(node).await?;
+        let deal = self.cluster.gateway(node)?.topology().map.deal();
+        let mut holdings = Holdings {
+            report,
+            deal,
+            claims: Vec::new(),
+            frozen: Vec::new(),
+            stamps: BTreeMap::new(),
+        };
+        if !self.plan.reshards() {
+            return Some(holdings);
+        }
+        if let Some(cut) = self.last_look(node).await {
+            holdings.learn(&cut);
+            holdings.claims = cut.rest.inherited.claims;
+        }
+        let address = self.cluster.addresses[node];
+        for shard in 0..deal.shards {
+            let (map, shard) = (holdings.report.domain.map, ShardId(shard));
+            self.crashes += 1;
+            let session = CRASHES + self.crashes;
+            let domain = Domain { map, shard };
+            let cut = watch::held_for(&self.network, address, domain, session).await;
+            if let Some(cut) = cut {
+                holdings.learn(&cut);
+                holdings.frozen = cut.rest.inherited.claims;
+            }
+        }
+        Some(holdings)
+    }
+
+    /// Everything that a node holds in its own domain. It may give as many others as it can all that it has: then one of them
+    /// gets no more.
+    pub(super) async fn last_look(&mut self, node: usize) -> Option<Cut> {
+        let address = self.cluster.addresses[node];
+        self.crashes += 1;
+        let session = CRASHES + self.crashes;
+        if let Some(cut) = watch::cut(&self.network, address, session).await {
+            return Some(cut);
+        }
+        let running = self.digests().await.into_iter().flatten();
+        let running = running.map(|digest| digest.origin);
+        let lives: Vec<_> = running.chain(self.crashed.keys().copied()).collect();
+        for asker in lives {
+            let cut = watch::cut_as(&self.network, address, asker, session).await;
+            if cut.is_some() {
+                return cut;
+            }
+        }
+        None
+    }
+}
