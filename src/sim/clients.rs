@@ -408,10 +408,13 @@ impl Clients {
             .handed_out()
             .flat_map(|metadata| metadata.clocks.iter());
         let named = handed_out.flat_map(|(domain, clock)| {
-            clock.iter().map(|(origin, counter)| (*domain, origin, counter))
+            clock
+                .iter()
+                .map(|(origin, counter)| (*domain, origin, counter))
         });
         let made = self.dots.iter().flatten();
-        let made = made.filter_map(|dot| Some((self.domain_of(&dot.origin)?, dot.origin, dot.counter)));
+        let made =
+            made.filter_map(|dot| Some((self.domain_of(&dot.origin)?, dot.origin, dot.counter)));
         named.chain(made)
     }
 

@@ -29,15 +29,19 @@ pub(super) struct Holdings {
 }
 
 impl Holdings {
-    /// Whether the node has this write of that domain, or a later one in its place; by the write itself, where that was ever seen.
+    /// Whether the node has this write of that domain, or a later one in its place.
     pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Write>) -> bool {
         let names = |claim: &Claim| claim.domain == *domain && claim.covered.clock().covers(dot);
         let keeps = |write: &Write| self.deal.domain_of(&write.key) == self.report.domain;
-        let stamp = write.and_then(|write| self.stamps.get(&write.key));
         self.report.domain == *domain && self.report.has(dot)
             || self.frozen.iter().any(names)
             || self.claims.iter().any(names) && write.is_none_or(keeps)
-            || stamp.is_some_and(|stamp| write.is_some_and(|w| *stamp >= w.version.stamp()))
+    }
+
+    /// Whether it has it by no name: what comes at second hand is taken without a claim.
+    pub(super) fn shows(&self, write: &Write) -> bool {
+        let stamp = self.stamps.get(&write.key);
+        stamp.is_some_and(|stamp| *stamp >= write.version.stamp())
     }
 
     /// All that it can be asked about: writes of its own domain, and of those of which it has something.

@@ -36,6 +36,10 @@ impl Run {
                 let Some((key, gateway)) = asked else {
                     continue;
                 };
+                let topology = gateway.topology();
+                if !topology.is_own(topology.map.shard_of(&key)) {
+                    continue;
+                }
                 let get = Operation::Get { key };
                 let read = gateway.request(get, Metadata::default(), None).await;
                 if let Some(seen) = read.and_then(|read| read.outcome.seen().cloned()) {

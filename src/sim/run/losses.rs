@@ -34,7 +34,11 @@ impl Run {
         let known = known.into_iter().flat_map(dots);
         // What is aside is in no digest.
         let aside = self.has_aside(node);
-        let has = |of: &Holdings, (domain, dot): &(Domain, Dot)| of.has(domain, dot, written.get(dot));
+        let has = |of: &Holdings, (domain, dot): &(Domain, Dot)| {
+            let write = written.get(dot);
+            let shows = || *domain != own && write.is_some_and(|write| of.shows(write));
+            of.has(domain, dot, write) || shows()
+        };
         let mine_has = |it: &(Domain, Dot)| has(&mine, it) || aside && it.0 == own;
         let waited_for = |other: &&Holdings| !self.is_forgotten_somewhere(&other.report.origin);
         let waited_for: Vec<&Holdings> = others.iter().filter(waited_for).collect();
@@ -60,7 +64,9 @@ impl Run {
     pub(super) fn written(&self) -> BTreeMap<Dot, Write> {
         let watch = self.watch.borrow();
         let written = watch.written();
-        written.map(|(_, write)| (write.dot(), write.clone())).collect()
+        written
+            .map(|(_, write)| (write.dot(), write.clone()))
+            .collect()
     }
 
     /// Whether some node takes this life, or a later one of its address, for forgotten. What only such a life has is missing until it returns.
