@@ -179,7 +179,7 @@ impl Inheritance {
     /// Takes over what a donor, or another keeper of the shard, had of older maps.
     pub fn merge(&mut self, inherited: &Inherited) {
         for deal in &inherited.deals {
-            if deal.since < self.deal.since {
+            if deal.since < self.deal.since && deal.shards > 0 {
                 self.deals.insert(deal.since, deal.shards);
             }
         }
@@ -467,3 +467,6 @@ impl Inheritance {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;
