@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cut_and_heal;
+mod handed_over;
 mod seeds;
 mod shards;
 mod simulation;
