@@ -11,7 +11,7 @@ use causet::core::wire::{KvsMethod, KvsRequest};
 use causet::node::{Node, World};
 use causet::sim::clock::SkewedClock;
 use causet::sim::network::Network;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::simulation::run;
 
@@ -70,10 +70,12 @@ impl Five {
         }
     }
 
-    fn cut_last(&self) {
-        for other in &self.addresses[..4] {
-            self.network.cut(*other, self.addresses[4]);
-            self.network.cut(self.addresses[4], *other);
+    /// Cuts the last one off from these of the others.
+    fn cut_last(&self, from: impl Fn(usize) -> bool) {
+        for at in (0..4).filter(|at| from(*at)) {
+            let (one, other) = (self.addresses[at], self.addresses[4]);
+            self.network.cut(one, other);
+            self.network.cut(other, one);
         }
     }
 }
@@ -84,20 +86,27 @@ fn a_node_that_is_added_to_a_shard_hands_over_what_it_alone_had_before() {
         let five = Five::start();
         five.view_of_first(5).await;
         sleep(Duration::from_secs(5)).await;
-        five.cut_last();
+        five.cut_last(|_| true);
         five.view_of_first(4).await;
         assert_eq!(five.ask(4, KvsMethod::Put).await, 201);
         five.nodes[0].gateway().reshard(2).await.unwrap();
+        // It hears of the map from one that does not keep the key.
+        let keeps = |at: &usize| {
+            let map = five.nodes[0].gateway().topology().map.clone();
+            map.keeps(five.addresses[*at], map.shard_of(&Key::new("k").unwrap()))
+        };
+        let other = (0..4).find(|at| !keeps(at)).unwrap();
         five.network.heal();
+        five.cut_last(|at| at != other);
         let map = |at: usize| five.nodes[at].gateway().topology().map.id();
-        while map(4) != map(0) {
+        while map(4) != map(other) {
             sleep(Duration::from_millis(10)).await;
         }
-        let gateway = five.nodes[4].gateway();
-        gateway
-            .add_member(five.addresses[4], ShardId(0))
-            .await
-            .unwrap();
+        let (dealt, gateway) = (map(4), five.nodes[4].gateway());
+        let add = gateway.add_member(five.addresses[4], ShardId(0));
+        let _ = timeout(Duration::from_secs(3), add).await;
+        assert_eq!(map(4).epoch, dealt.epoch + 1, "it is added");
+        five.network.heal();
         sleep(Duration::from_secs(20)).await;
         for at in 0..5 {
             assert_eq!(five.ask(at, KvsMethod::Get).await, 200, "node {at}");
