@@ -77,8 +77,8 @@ impl Causality {
                 self.state.take_over_own(self.frozen.clone());
             }
         } else {
-            if had {
-                // A node that kept no shard has nothing to give up.
+            // A node that kept no shard has nothing here, and holds on to what it is to hand over.
+            if had && (is_over || claim.domain.shard != ShardId::NONE) {
                 let share = None;
                 self.parts.edges.freeze.tell(Freeze { deal, claim, share });
                 self.drop_frozen(true);

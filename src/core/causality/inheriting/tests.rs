@@ -197,6 +197,8 @@ fn what_clients_know_of_older_maps_is_named_until_every_keeper_has_all() {
     state.take_over(&hand_over(origin(2))).unwrap();
     state.take_over(&hand_over(origin(3))).unwrap();
     assert!(state.inherited().is_complete());
+    // As in every heartbeat.
+    state.end_lives(900);
     let settled = |state: &CausalState, entries: &[(u16, u64)]| {
         let mut metadata = naming(entries);
         state.settlement().settle(&mut metadata);
