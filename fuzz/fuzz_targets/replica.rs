@@ -79,7 +79,7 @@ struct Replica {
     frozen: Vec<Frozen>,
     /// How often keys were dealt.
     deals: u8,
-    /// All domains in which it was since it last lost what it had.
+    /// The older domains of which it has had all that it ever had there under the present map.
     was: BTreeSet<Domain>,
     forgotten: Vec<(Address, Incarnation)>,
     sessions: JoinSessions,
@@ -414,7 +414,6 @@ impl Replica {
             },
         };
         let (earlier, time) = (self.state.origin(), self.state.time());
-        self.was.insert(self.domain());
         let origin = (self.state).enter(domain, (deal, Some(before)), WALL_MS + self.now, 1);
         assert!(origin.incarnation > earlier.incarnation && self.state.time() == time);
         self.frozen.push(Frozen {
@@ -423,6 +422,8 @@ impl Replica {
             winners: std::mem::take(&mut self.store),
         });
         self.aside.clear();
+        // What all keepers of the map before have is let go, and is not here before it was handed over.
+        self.was.clear();
         self.take_over_own();
     }
 
