@@ -78,6 +78,8 @@ families! {
     hand_overs: IntCounterVec("causet_hand_overs_total", &["result"]);
     /// Keys that they have brought.
     keys_taken_over: IntCounter("causet_keys_taken_over_total");
+    /// Bytes of the answers by which this replica has handed over to others.
+    hand_over_bytes: IntCounter("causet_hand_over_bytes_total");
     /// Nodes that have not handed over yet what they may have under older shard maps.
     hand_overs_due: IntGauge("causet_hand_overs_due");
     /// Keys and tombstones that are held for the keepers of newer shard maps.

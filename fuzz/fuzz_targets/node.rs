@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use bytes::Bytes;
-use causet::core::id::Key;
+use causet::core::id::{Key, ShardId};
 use causet::core::metadata::Metadata;
 use causet::core::wire::{
     self, Batch, ForwardAnswer, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
@@ -16,6 +16,7 @@ use causet::core::wire::{
 use causet::core::write::Value;
 use causet::http::gateway::PeerProblem;
 use causet::messages::causality::Operation;
+use causet::messages::view::MapOutcome;
 use causet::node::Node;
 use causet::transport::Call;
 use causet_fuzz::messages::{
@@ -43,6 +44,8 @@ enum Step {
     Delete(AnyKey),
     Add(u8),
     Remove(u8),
+    AddMember(u8, u8),
+    Reshard(u8),
     Wait(u16),
 }
 
@@ -72,8 +75,20 @@ async fn take(step: Step, node: &Node, peers: &Peers, client: &mut Metadata) {
         Step::Delete(key) => ask(node, Operation::Delete { key: key.into() }, client).await,
         Step::Add(n) => drop(node.gateway().add(address(n)).await.expect("it lives")),
         Step::Remove(n) => drop(node.gateway().remove(address(n)).await.expect("it lives")),
+        Step::AddMember(n, shard) => {
+            let shard = ShardId(u32::from(shard % 4));
+            impatiently(node.gateway().add_member(address(n), shard)).await;
+        }
+        Step::Reshard(shards) => {
+            impatiently(node.gateway().reshard(usize::from(shards % 4))).await;
+        }
         Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(u64::from(ms % 8_192))).await,
     }
+}
+
+/// Others have to agree, and may never do.
+async fn impatiently(change: impl Future<Output = Option<MapOutcome>>) {
+    let _ = tokio::time::timeout(Duration::from_millis(100), change).await;
 }
 
 async fn put(node: &Node, key: Key, bytes: usize, client: &mut Metadata) {

@@ -2,35 +2,42 @@
 //!
 //! Checked after every step: what is covered never goes back, unless the replica was born again; what a push
 //! releases is next of its origin and depends on nothing uncovered; the buffer keeps within its limits; no dot
-//! is made twice; metadata that a client gets is taken back, and met here; what it says is understood elsewhere.
+//! is made twice; metadata that a client gets is taken back, and met here; what it says is understood elsewhere. When keys
+//! are dealt anew, it keeps what it had, claims all that it has of older maps, and is never less complete under one map.
 //! A peer may also send a join or a marker that contradicts itself ("forged"): after that, dependencies that it
 //! left out may be unmet, and nothing else may break.
 
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use causet::core::aside::Aside;
 use causet::core::causal_buffer::BufferLimits;
-use causet::core::causality::{CausalState, EndRules, Untaken, Unusable};
+use causet::core::causality::{CausalState, EndRules, Joined, Untaken, Unusable};
 use causet::core::clock::Relation;
 use causet::core::coverage::Coverage;
 use causet::core::ended::EndedLimits;
-use causet::core::id::{Address, Domain, Dot, Incarnation, Key, Origin};
+use causet::core::frozen::{Frozen, Share};
+use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::inheritance::{Nodes, OlderWrites};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
 use causet::core::repair::{Repair, RepairRules};
+use causet::core::sharding::map::Deal;
 use causet::core::store::{Applied, Store};
-use causet::core::wire::{Batch, Digest, Heartbeat, JoinAnswer, JoinPage, JoinRequest, Status};
+use causet::core::wire::{
+    Batch, Digest, Heartbeat, JoinAnswer, JoinPage, JoinRequest, Status, Wants,
+};
 use causet::core::write::{Content, Write};
-use causet_fuzz::messages::{AnyBatch, AnyContent, AnyHeartbeat, AnyJoinRequest, AnyPage, us};
-use causet_fuzz::names::{AnyKey, AnyOrigin, WALL_MS, address};
+use causet_fuzz::messages::{
+    AnyBatch, AnyContent, AnyHeartbeat, AnyJoinRequest, AnyNodes, AnyPage, us,
+};
+use causet_fuzz::names::{AnyKey, AnyOrigin, WALL_MS, address, map};
 use causet_fuzz::{assert_understood, received};
 use libfuzzer_sys::fuzz_target;
 
-const DOMAIN: Domain = Domain::UNSHARDED;
 const BUFFER: BufferLimits = BufferLimits {
     writes: 4,
     bytes: 2_048,
@@ -54,6 +61,12 @@ enum Step {
     Get(AnyKey),
     NewClient,
     Members(Vec<u8>, Vec<AnyOrigin>),
+    /// Who there is in the whole cluster.
+    Nodes(AnyNodes),
+    /// Keys are dealt to so many shards, and it keeps this one, or none.
+    Dealt(u8, u8),
+    /// From a donor.
+    HandOver(AnyPage),
     /// Time passes, and then a heartbeat.
     Wait(u16),
 }
@@ -62,6 +75,12 @@ struct Replica {
     state: CausalState,
     store: Store,
     aside: Aside,
+    /// What it had under older maps, each of which it keeps until all have it.
+    frozen: Vec<Frozen>,
+    /// How often keys were dealt.
+    deals: u8,
+    /// The older domains of which it has had all that it ever had there under the present map.
+    was: BTreeSet<Domain>,
     forgotten: Vec<(Address, Incarnation)>,
     sessions: JoinSessions,
     staging: Staging,
@@ -70,6 +89,8 @@ struct Replica {
     now: u64,
     /// What the present client has observed, all of it here.
     client: Metadata,
+    /// But for some of an older map.
+    unmet: bool,
     /// The key of every dot applied.
     applied: BTreeMap<Dot, Key>,
     /// Some peer has contradicted itself.
@@ -83,9 +104,12 @@ impl Replica {
             incarnation: us().incarnation,
         };
         Self {
-            state: CausalState::new(origin, DOMAIN, BUFFER),
+            state: CausalState::new(origin, Domain::UNSHARDED, BUFFER),
             store: Store::new(),
             aside: Aside::new(),
+            frozen: Vec::new(),
+            deals: 0,
+            was: BTreeSet::new(),
             forgotten: Vec::new(),
             sessions: JoinSessions::new(JoinLimits {
                 page_bytes: 512,
@@ -102,6 +126,7 @@ impl Replica {
             repair: Repair::new(RepairRules { patience_ms: 250 }),
             now: 0,
             client: Metadata::default(),
+            unmet: false,
             applied: BTreeMap::new(),
             forged: false,
         }
@@ -110,6 +135,7 @@ impl Replica {
     fn take(&mut self, step: Step) {
         let before = (self.state.origin(), self.state.covered().clone());
         let time = self.state.time();
+        let closed = self.closed();
         match step {
             Step::Push(batch) => self.push(batch.into()),
             Step::Page(page) => self.page(&page.into()),
@@ -117,14 +143,18 @@ impl Replica {
             Step::Heartbeat(heartbeat) => self.heartbeat(&heartbeat.into()),
             Step::Put(key, content) => self.put(key.into(), content.into()),
             Step::Get(key) => self.get(&key.into()),
-            Step::NewClient => self.client = Metadata::default(),
+            Step::NewClient => self.come_anew(),
             Step::Members(members, forgotten) => self.set_members(&members, &forgotten),
+            Step::Nodes(nodes) => self.set_nodes(nodes.into()),
+            Step::Dealt(shards, own) => self.dealt(shards, own),
+            Step::HandOver(page) => self.hand_over(&page.into()),
             Step::Wait(ms) => self.wait(ms),
         }
         self.mind_own_life();
         if self.state.origin() == before.0 {
             let relation = self.state.covered().relation(&before.1);
             assert!(matches!(relation, Relation::Equal | Relation::After));
+            assert!(self.closed() >= closed);
         }
         assert!(self.state.time() >= time);
         self.check();
@@ -135,7 +165,7 @@ impl Replica {
             return;
         };
         // As the actor does, before it asks the core.
-        if batch.domain != DOMAIN {
+        if batch.domain != self.domain() {
             return;
         }
         self.forged |= batch.writes.iter().any(is_marker);
@@ -158,7 +188,7 @@ impl Replica {
                 count
             );
             for write in &delivery.ready {
-                raise(&mut model, write);
+                raise(&mut model, write, &self.domain());
             }
             assert_eq!(&model, self.state.covered());
         }
@@ -180,13 +210,13 @@ impl Replica {
     }
 
     fn install(&mut self, cut: Cut) {
-        let forged = contradicts_itself(&cut);
+        let forged = contradicts_itself(&cut, &self.domain()) | claims_too_little(&cut);
         let mut model = self.state.covered().clone();
         let covered = cut.covered.clone();
         let news = |write: &&Write| !model.covers(&write.dot());
         let own = cut.writes.iter().filter(news).count();
-        let writes = match self.state.join(cut) {
-            Ok(writes) => writes,
+        let Joined { writes, older } = match self.state.join(cut) {
+            Ok(joined) => joined,
             Err(Unusable::LeftOut) => return self.be_reborn(),
             Err(_) => return assert_eq!(&model, self.state.covered()),
         };
@@ -194,10 +224,11 @@ impl Replica {
         model.merge(&covered);
         if !self.forged {
             for released in &writes[own..] {
-                raise(&mut model, released);
+                raise(&mut model, released, &self.domain());
             }
             assert_eq!(&model, self.state.covered());
         }
+        self.apply_older(older);
         self.apply(writes);
     }
 
@@ -212,11 +243,22 @@ impl Replica {
     }
 
     fn asked(&mut self, request: &JoinRequest) {
-        let Some(request) = received(request).filter(|request| request.domain == DOMAIN) else {
+        let Some(request) = received(request) else {
             return;
         };
+        if request.wants == Wants::HandOver {
+            return self.hands_over(&request);
+        }
+        if request.domain != self.domain() {
+            return;
+        }
         let (state, store) = (&self.state, &self.store);
-        let cut = || Cut { older: Vec::new(),
+        let claimed = |domain: &Domain| {
+            let claim = request.claims.iter().find(|claim| claim.domain == *domain);
+            claim.map(|claim| &claim.covered)
+        };
+        let cut = || Cut {
+            older: store.older_difference(claimed),
             from: state.origin(),
             covered: state.covered().clone(),
             time: state.time(),
@@ -277,6 +319,13 @@ impl Replica {
         self.now += u64::from(ms);
         let wall_ms = WALL_MS + self.now;
         self.state.promise(wall_ms);
+        if self.state.close_older_maps() {
+            assert!(self.state.inherited().closed().is_some());
+        }
+        let (own, closed) = (self.state.origin(), self.state.inherited().closed());
+        if closed.is_some_and(|closed| closed.accounts_for(&own)) {
+            self.frozen.clear();
+        }
         for marker in self.state.end_lives(wall_ms) {
             assert!(is_marker(&marker));
             assert_understood(&marker);
@@ -308,16 +357,192 @@ impl Replica {
     /// It has nothing then, and neither has its client.
     fn be_reborn(&mut self) {
         let before = self.state.origin();
+        if self.state.lives().is_forgotten(&before) {
+            self.frozen.clear();
+        }
         let origin = self.state.be_reborn(WALL_MS, 1);
         assert!(origin.incarnation > before.incarnation && origin == self.state.origin());
         assert_eq!(self.state.covered(), &Coverage::new());
+        self.store.drop_older();
         self.aside.put(self.store.drain());
-        self.client = Metadata::default();
+        self.come_anew();
+        self.was.clear();
+        self.take_over_own();
+    }
+
+    fn set_nodes(&mut self, nodes: Nodes) {
+        let known = |(address, life): &(Address, Incarnation)| {
+            received(&Origin {
+                address: *address,
+                incarnation: *life,
+            })
+            .is_some()
+                || *life == Incarnation::UNKNOWN
+        };
+        let Nodes {
+            mut configured,
+            mut forgotten,
+            ..
+        } = nodes;
+        configured.retain(known);
+        forgotten.retain(known);
+        let nodes = Nodes {
+            configured,
+            forgotten,
+            ..nodes
+        };
+        self.state.set_nodes(&nodes);
+    }
+
+    fn dealt(&mut self, shards: u8, own: u8) {
+        if self.deals == u8::MAX {
+            return;
+        }
+        self.deals += 1;
+        let (before, claim) = (self.state.inherited().deal(), self.state.claim());
+        let deal = Deal {
+            since: map(self.deals),
+            shards: u32::from(shards % 3) + 1,
+        };
+        let own = u32::from(own) % (deal.shards + 1);
+        let domain = Domain {
+            map: deal.since,
+            shard: if own == deal.shards {
+                ShardId::NONE
+            } else {
+                ShardId(own)
+            },
+        };
+        let (earlier, time) = (self.state.origin(), self.state.time());
+        let origin = (self.state).enter(domain, (deal, Some(before)), WALL_MS + self.now, 1);
+        assert!(origin.incarnation > earlier.incarnation && self.state.time() == time);
+        self.frozen.push(Frozen {
+            deal: before,
+            claim,
+            winners: std::mem::take(&mut self.store),
+        });
+        self.aside.clear();
+        // What all keepers of the map before have is let go, and is not here before it was handed over.
+        self.was.clear();
+        self.take_over_own();
+    }
+
+    /// What it holds itself of older maps, and keeps.
+    fn take_over_own(&mut self) {
+        let Some(mut share) = self.share() else {
+            return;
+        };
+        for frozen in &self.frozen {
+            for older in frozen.difference(&share) {
+                for write in older.writes {
+                    self.store.apply_older(older.domain, write);
+                }
+            }
+            share.claims.push(frozen.claim.clone());
+        }
+        let claims = self.frozen.iter().map(|frozen| frozen.claim.clone());
+        self.state.take_over_own(claims.collect::<Vec<_>>());
+        self.was.extend(self.frozen.iter().map(|f| f.claim.domain));
+    }
+
+    fn share(&self) -> Option<Share> {
+        (self.domain().shard != ShardId::NONE).then(|| Share {
+            domain: self.domain(),
+            shards: self.state.inherited().deal().shards,
+            claims: self.state.inherited().claims(),
+        })
+    }
+
+    fn hand_over(&mut self, page: &JoinPage) {
+        let mut staging = Staging::new();
+        let Some(Staged::Complete(cut)) = received(page).map(|page| staging.stage(page)) else {
+            return;
+        };
+        let forged = claims_too_little(&cut);
+        let covered = self.state.covered().clone();
+        let before = self.state.inherited().inherited();
+        match self.state.take_over(&cut) {
+            Ok(Joined { writes, older }) => {
+                self.forged |= forged;
+                assert!(writes.is_empty(), "it is of other domains");
+                assert!(self.state.inherited().has_from(cut.from));
+                self.apply_older(older);
+            }
+            Err(_) => assert_eq!(before, self.state.inherited().inherited()),
+        }
+        assert_eq!(&covered, self.state.covered());
+    }
+
+    /// As the actors do, who ask the causal state first, and then the store.
+    fn hands_over(&mut self, request: &JoinRequest) {
+        let deal = self.state.inherited().deal();
+        if request.domain.map != deal.since {
+            return;
+        }
+        let mut share = Share {
+            domain: request.domain,
+            shards: deal.shards,
+            claims: request.claims.clone(),
+        };
+        let (frozen, rest) = (&self.frozen, self.state.rest());
+        let cut = || {
+            let mut older = Vec::new();
+            for frozen in frozen {
+                older.extend(frozen.difference(&share));
+                share.claims.push(frozen.claim.clone());
+            }
+            Cut {
+                from: self.state.origin(),
+                covered: Coverage::new(),
+                time: self.state.time(),
+                writes: Vec::new(),
+                older,
+                rest,
+            }
+        };
+        let answer = self.sessions.answer(request, self.now, cut);
+        assert_understood(&answer);
+    }
+
+    /// They are claimed already.
+    fn apply_older(&mut self, older: Vec<OlderWrites>) {
+        for OlderWrites { domain, writes } in older {
+            for write in writes {
+                let (key, origin) = (write.key.clone(), write.dot().origin);
+                let known = self.applied.insert(write.dot(), key);
+                self.forged |= known.is_some_and(|known| known != write.key);
+                // No origin writes in two domains, and none of an older one in this.
+                let elsewhere = self.store.older_domain(&origin);
+                self.forged |= elsewhere.is_some_and(|elsewhere| elsewhere != domain);
+                self.forged |= domain.map >= self.domain().map || is_marker(&write);
+                self.forged |= self.state.covered().get(&origin) > 0;
+                assert!(write.version.time <= self.state.time());
+                self.store.apply_older(domain, write);
+            }
+        }
+    }
+
+    fn domain(&self) -> Domain {
+        self.state.domain()
+    }
+
+    /// The latest map of which it has heard that those before it are closed.
+    fn closed(&self) -> Option<MapId> {
+        let closed = self.state.inherited().inherited().closed;
+        closed.map(|closed| closed.map)
+    }
+
+    fn come_anew(&mut self) {
+        (self.client, self.unmet) = (Metadata::default(), false);
     }
 
     fn put(&mut self, key: Key, content: Content) {
+        let inherited = self.state.inherited();
+        if inherited.deal().domain_of(&key) != self.domain() || !inherited.is_ready(&key) {
+            return;
+        }
         // What it read may depend on a map that is not known here.
-        if let Some(missing) = self.state.unmet(&self.client) {
+        if let Some(missing) = self.state.unmet(Some(&key), &self.client) {
             self.state.wish_given_up(&missing);
             return;
         }
@@ -327,7 +552,7 @@ impl Replica {
             content => content,
         };
         let made = self.write(key, content, self.client.clone());
-        self.client.observe(DOMAIN, &made.version);
+        self.client.observe(self.domain(), &made.version);
     }
 
     fn write(&mut self, key: Key, content: Content, metadata: Metadata) -> Write {
@@ -346,7 +571,17 @@ impl Replica {
 
     fn get(&mut self, key: &Key) {
         if let Some(version) = self.store.get(key) {
-            self.client.observe(DOMAIN, version);
+            let older = self.store.older_domain(&version.dot.origin);
+            let domain = older.unwrap_or(self.domain());
+            let mut seen = Metadata::default();
+            seen.observe(domain, version);
+            // It may follow what has not been handed over yet: only its own domain is looked at when it is delivered.
+            let unmet = self.state.unmet(None, &seen);
+            self.unmet |= self.was.iter().any(|domain| {
+                let unmet = unmet.as_ref();
+                unmet.is_some_and(|unmet| unmet.get(domain).is_some())
+            });
+            self.client.merge(&seen);
         }
     }
 
@@ -361,7 +596,10 @@ impl Replica {
         if !self.forged {
             self.check_client();
             assert!(self.store.difference(self.state.covered()).is_empty());
-            let all = self.store.difference(&Coverage::new()).len();
+            let older = self.store.older_difference(|_| None);
+            let older = older.iter().map(|older| older.writes.len());
+            let older: usize = older.sum();
+            let all = self.store.difference(&Coverage::new()).len() + older;
             assert_eq!(all as u64, summary.keys + summary.tombstones);
         }
         assert_understood(&Heartbeat {
@@ -374,14 +612,21 @@ impl Replica {
 
     /// All that it has observed of this domain was here.
     fn check_client(&self) {
-        let unmet = self.state.unmet(&self.client);
-        assert_eq!(unmet.as_ref().and_then(|unmet| unmet.get(&DOMAIN)), None);
+        let all = self.state.unmet(None, &self.client);
+        let unmet = |domain: &Domain| all.as_ref().and_then(|unmet| unmet.get(domain));
+        assert_eq!(unmet(&self.domain()), None);
+        if self.domain().shard != ShardId::NONE && !self.unmet {
+            for domain in &self.was {
+                assert_eq!(unmet(domain), None, "{domain}");
+            }
+        }
     }
 
     fn digest(&self) -> Digest {
         Digest {
             from: self.state.origin(),
-            domain: DOMAIN,
+            domain: self.domain(),
+            hand_overs: self.state.inherited().hand_overs(!self.frozen.is_empty()),
             roster: self.state.lives().roster(),
             covered: self.state.covered().clone(),
             promise: self.state.time(),
@@ -401,14 +646,14 @@ fn is_marker(write: &Write) -> bool {
 }
 
 /// Covers the next write of its origin, all of whose dependencies are covered.
-fn raise(model: &mut Coverage, write: &Write) {
+fn raise(model: &mut Coverage, write: &Write, domain: &Domain) {
     let dot = write.dot();
     assert_eq!(
         model.get(&dot.origin) + 1,
         dot.counter,
         "next of its origin"
     );
-    if let Some(deps) = write.version.deps.get(&DOMAIN) {
+    if let Some(deps) = write.version.deps.get(domain) {
         assert!(!model.lacks_any(deps), "depends on nothing uncovered");
     }
     model.raise(dot.origin, dot.counter);
@@ -416,9 +661,9 @@ fn raise(model: &mut Coverage, write: &Write) {
 
 /// Whether a state difference holds writes that it does not cover itself, or whose dependencies it does not, or
 /// two of one dot, or a marker.
-fn contradicts_itself(cut: &Cut) -> bool {
+fn contradicts_itself(cut: &Cut, domain: &Domain) -> bool {
     let lacking = |write: &Write| {
-        let deps = write.version.deps.get(&DOMAIN);
+        let deps = write.version.deps.get(domain);
         let covered = &cut.covered;
         let uncovered = deps.is_some_and(|deps| covered.lacks_any(deps));
         is_marker(write) || !covered.covers(&write.dot()) || uncovered
@@ -426,6 +671,19 @@ fn contradicts_itself(cut: &Cut) -> bool {
     let mut dots: Vec<Dot> = cut.writes.iter().map(Write::dot).collect();
     dots.sort_unstable();
     cut.writes.iter().any(lacking) || dots.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Whether it brings writes of older maps without the claims that go with them, or two of one dot.
+fn claims_too_little(cut: &Cut) -> bool {
+    let claimed = |domain: &Domain, dot: &Dot| {
+        let mut claims = cut.rest.inherited.claims.iter();
+        claims.any(|claim| claim.domain == *domain && claim.covered.covers(dot))
+    };
+    let mut dots = BTreeSet::new();
+    let mut lacks = |domain: &Domain, dot: Dot| !claimed(domain, &dot) || !dots.insert(dot);
+    let of = |older: &OlderWrites| older.writes.iter().map(Write::dot).collect::<Vec<_>>();
+    let mut older = cut.older.iter();
+    older.any(|older| of(older).into_iter().any(|dot| lacks(&older.domain, dot)))
 }
 
 fuzz_target!(|steps: Vec<Step>| {

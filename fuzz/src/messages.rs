@@ -7,21 +7,23 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::given_up::GivenUp;
-use causet::core::id::{Dot, Origin};
+use causet::core::id::{Address, Dot, Incarnation, Origin};
+use causet::core::inheritance::{Claim, Closed, HandOvers, Inherited, Nodes, OlderWrites};
 use causet::core::roster::RosterEntry;
-use causet::core::sharding::map::ShardMap;
+use causet::core::sharding::map::{Made, ShardMap};
 use causet::core::stamp::{HlcTime, Stamp};
 use causet::core::swim::Identity;
 use causet::core::view::{ForgetMark, Heard, Removal};
 use causet::core::wire::{
     Batch, Collected, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinPage, JoinRefusal,
-    JoinRequest, JoinRest, PushAnswer, PushRefusal, Status,
+    JoinRequest, JoinRest, PushAnswer, PushRefusal, Status, Wants,
 };
 use causet::core::write::{Content, End, Value, Version, Write};
 use foca::{Header, Member, Message, State};
 
 use crate::names::{
-    AnyClocks, AnyCoverage, AnyDomain, AnyKey, AnyOrigin, AnyTime, Number, WALL_MS, address,
+    AnyClocks, AnyCoverage, AnyDeal, AnyDomain, AnyKey, AnyOrigin, AnyTime, DEALT_MS, Number,
+    WALL_MS, address,
 };
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -129,6 +131,104 @@ pub struct AnyDigest {
     status: u8,
     flags: [bool; 4],
     given_up: Vec<(AnyOrigin, Number, bool)>,
+    hand_overs: AnyHandOvers,
+}
+
+/// Lives by address, sorted, as those who make them do; at times not.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyLives {
+    lives: Vec<AnyOrigin>,
+    as_they_come: bool,
+}
+
+impl From<AnyLives> for Vec<(Address, Incarnation)> {
+    fn from(any: AnyLives) -> Self {
+        let lives = any.lives.into_iter().map(|o| (o.address(), o.life()));
+        let mut lives: Self = lives.collect();
+        if !any.as_they_come {
+            lives.sort_unstable();
+            lives.dedup_by_key(|(address, _)| *address);
+        }
+        lives
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyHandOvers {
+    holds: bool,
+    complete: bool,
+    handed: AnyLives,
+}
+
+impl From<AnyHandOvers> for HandOvers {
+    fn from(hand_overs: AnyHandOvers) -> Self {
+        Self {
+            holds: hand_overs.holds,
+            complete: hand_overs.complete,
+            handed: hand_overs.handed.into(),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyClaim {
+    domain: AnyDomain,
+    covered: AnyCoverage,
+    whole: bool,
+}
+
+impl From<AnyClaim> for Claim {
+    fn from(claim: AnyClaim) -> Self {
+        Self {
+            domain: claim.domain.into(),
+            covered: claim.covered.into(),
+            whole: claim.whole,
+        }
+    }
+}
+
+/// What a message says about older maps.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyInherited {
+    deals: Vec<AnyDeal>,
+    claims: Vec<AnyClaim>,
+    handed: AnyLives,
+    closed: Option<(AnyDomain, AnyLives)>,
+}
+
+impl From<AnyInherited> for Inherited {
+    fn from(inherited: AnyInherited) -> Self {
+        let closed = inherited.closed.map(|(domain, lives)| Closed {
+            map: causet::core::id::Domain::from(domain).map,
+            lives: lives.into(),
+        });
+        Self {
+            deals: inherited.deals.into_iter().map(Into::into).collect(),
+            claims: inherited.claims.into_iter().map(Into::into).collect(),
+            handed: inherited.handed.into(),
+            closed,
+        }
+    }
+}
+
+/// Who there is in the whole cluster.
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyNodes {
+    configured: AnyLives,
+    forgotten: AnyLives,
+    keepers: Vec<u8>,
+    up: Vec<u8>,
+}
+
+impl From<AnyNodes> for Nodes {
+    fn from(nodes: AnyNodes) -> Self {
+        Self {
+            configured: nodes.configured.into(),
+            forgotten: nodes.forgotten.into(),
+            keepers: nodes.keepers.into_iter().map(address).collect(),
+            up: nodes.up.into_iter().map(address).collect(),
+        }
+    }
 }
 
 fn any_given_up(some: Vec<(AnyOrigin, Number, bool)>) -> GivenUp {
@@ -165,6 +265,7 @@ impl From<AnyDigest> for Digest {
             bootstrapped: digest.flags[2],
             aside: digest.flags[3],
             given_up: any_given_up(digest.given_up),
+            hand_overs: digest.hand_overs.into(),
         }
     }
 }
@@ -233,17 +334,32 @@ pub struct AnyHeard {
     map: Option<AnyMap>,
 }
 
-/// Of the first so many nodes, in so many shards; none if there are too few.
+/// Of so many nodes, in so many shards, each time that keys are dealt; none if there are too few nodes.
 #[derive(Arbitrary, Debug, Clone)]
 pub struct AnyMap {
-    nodes: u8,
-    shards: u8,
+    /// The first map is derived from settings.
+    derived: bool,
+    deals: Vec<(u8, u8)>,
 }
 
 impl AnyMap {
     fn map(&self) -> Option<ShardMap> {
-        let nodes: Vec<_> = (0..self.nodes % 8).map(address).collect();
-        ShardMap::first(&nodes, usize::from(self.shards % 4)).ok()
+        let mut map = ShardMap::implicit();
+        for (at, (nodes, shards)) in self.deals.iter().take(3).enumerate() {
+            let nodes: Vec<_> = (0..nodes % 8).map(address).collect();
+            let shards = usize::from(shards % 4);
+            let made = Made {
+                by: address(0),
+                wall_ms: DEALT_MS,
+            };
+            let dealt = if self.derived && at == 0 {
+                ShardMap::first(&nodes, shards)
+            } else {
+                map.dealt_anew(&nodes, shards, made)
+            };
+            map = dealt.ok()?;
+        }
+        Some(map)
     }
 }
 
@@ -320,7 +436,9 @@ impl From<AnyPushAnswer> for PushAnswer {
 pub struct AnyJoinRequest {
     from: AnyOrigin,
     domain: AnyDomain,
+    hand_over: bool,
     covered: AnyCoverage,
+    claims: Vec<AnyClaim>,
     session: u8,
     page: u8,
 }
@@ -330,7 +448,13 @@ impl From<AnyJoinRequest> for JoinRequest {
         Self {
             from: request.from.into(),
             domain: request.domain.into(),
+            wants: if request.hand_over {
+                Wants::HandOver
+            } else {
+                Wants::State
+            },
             covered: request.covered.into(),
+            claims: request.claims.into_iter().map(Into::into).collect(),
             session: u64::from(request.session % 4),
             page: u32::from(request.page % 4),
         }
@@ -345,6 +469,7 @@ pub struct AnyRest {
     collected: Option<(AnyTime, AnyCoverage)>,
     newest_tombstone: AnyTime,
     whole: AnyTime,
+    inherited: AnyInherited,
 }
 
 impl From<AnyRest> for JoinRest {
@@ -369,6 +494,7 @@ impl From<AnyRest> for JoinRest {
             collected,
             newest_tombstone: rest.newest_tombstone.into(),
             whole: rest.whole.into(),
+            inherited: rest.inherited.into(),
         }
     }
 }
@@ -379,8 +505,9 @@ pub struct AnyPage {
     covered: AnyCoverage,
     time: AnyTime,
     writes: Vec<(AnyOrigin, AnyWrite)>,
+    older: Vec<(AnyDomain, Vec<(AnyOrigin, AnyWrite)>)>,
     rest: Option<AnyRest>,
-    /// Makes it cover what an honest one would: the writes and all that they depend on.
+    /// Makes it cover what an honest one would: the writes and all that they depend on, and claim what it brings of older maps.
     honest: bool,
 }
 
@@ -398,13 +525,33 @@ impl From<AnyPage> for JoinPage {
                 }
             }
         }
+        let older = page.older.into_iter().map(|(domain, writes)| OlderWrites {
+            domain: domain.into(),
+            writes: writes.into_iter().map(|(o, w)| w.of(o.into())).collect(),
+        });
+        let older: Vec<OlderWrites> = older.collect();
+        let mut rest: Option<JoinRest> = page.rest.map(Into::into);
+        if let Some(rest) = rest.as_mut().filter(|_| page.honest) {
+            rest.inherited.claims.extend(older.iter().map(claimed));
+        }
         Self {
             from: page.from.into(),
             covered,
             time: page.time.into(),
             writes,
-            rest: page.rest.map(Into::into),
+            older,
+            rest,
         }
+    }
+}
+
+/// What an honest donor claims with these.
+fn claimed(older: &OlderWrites) -> Claim {
+    let dots = older.writes.iter().map(Write::dot);
+    Claim {
+        domain: older.domain,
+        covered: dots.map(|dot| (dot.origin, dot.counter)).collect(),
+        whole: false,
     }
 }
 

@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use causet::core::clock::{Clock, Clocks};
 use causet::core::coverage::Coverage;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
+use causet::core::sharding::map::Deal;
 use causet::core::stamp::HlcTime;
 
 /// Wall-clock milliseconds at the start of every run.
@@ -19,6 +20,37 @@ pub fn address(n: u8) -> Address {
         n => format!("10.10.0.{}:8090", n + 1),
     };
     text.parse().expect("a good address")
+}
+
+/// The map after `n` deals, when the first node has made them all; the implicit one after none.
+pub fn map(n: u8) -> MapId {
+    if n == 0 {
+        return MapId::IMPLICIT;
+    }
+    MapId {
+        epoch: MapId::FIRST_EPOCH + u64::from(n),
+        stamp: DEALT_MS,
+        maker: Some(address(0)),
+    }
+}
+
+/// When keys are dealt anew, each time.
+pub const DEALT_MS: u64 = 2;
+
+/// How keys are dealt by one of the first maps.
+#[derive(Arbitrary, Debug, Clone, Copy)]
+pub struct AnyDeal {
+    map: u8,
+    shards: u8,
+}
+
+impl From<AnyDeal> for Deal {
+    fn from(deal: AnyDeal) -> Self {
+        Self {
+            since: map(deal.map % 4),
+            shards: u32::from(deal.shards % 4),
+        }
+    }
 }
 
 /// A number near zero, or any.
@@ -99,23 +131,22 @@ pub struct AnyDomain(u8);
 
 impl From<AnyDomain> for Domain {
     fn from(domain: AnyDomain) -> Self {
-        let map = MapId {
-            epoch: 1,
-            stamp: 2,
-            maker: Some(address(0)),
+        let of = |n, shard| Self {
+            map: map(n),
+            shard: ShardId(shard),
         };
         match domain.0 {
-            0..200 => Self::UNSHARDED,
-            200..230 => Self {
-                shard: ShardId(1),
-                ..Self::UNSHARDED
-            },
-            230..250 => Self {
-                map,
-                shard: ShardId(0),
-            },
+            0..140 => Self::UNSHARDED,
+            140..180 => of(1, 0),
+            180..200 => of(1, 1),
+            200..220 => of(2, 0),
+            220..230 => of(2, 1),
+            230..240 => of(0, 1),
             _ => Self {
-                map: MapId { maker: None, ..map },
+                map: MapId {
+                    maker: None,
+                    ..map(1)
+                },
                 shard: ShardId(0),
             },
         }

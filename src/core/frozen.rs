@@ -85,3 +85,112 @@ impl Frozen {
         difference
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::{Dot, MapId, ShardId};
+    use crate::core::testing::{dot, origin, write};
+
+    const OLDEST: Domain = Domain::UNSHARDED;
+
+    fn deal(epoch: u64, shards: u32) -> Deal {
+        let since = MapId {
+            epoch,
+            ..MapId::IMPLICIT
+        };
+        Deal { since, shards }
+    }
+
+    fn domain(epoch: u64, shard: u32) -> Domain {
+        Domain {
+            map: deal(epoch, 1).since,
+            shard: ShardId(shard),
+        }
+    }
+
+    fn claim(domain: Domain, n: u16, counter: u64, whole: bool) -> Claim {
+        Claim {
+            before: None,
+            domain,
+            covered: [(origin(n), counter)].into_iter().collect(),
+            whole,
+        }
+    }
+
+    /// Of the only shard of map 1: twenty writes of node 1, and five of node 2 of still an older map.
+    fn frozen(whole: bool) -> Frozen {
+        let mut winners = Store::new();
+        for counter in 1..=20 {
+            winners.apply(write(1, counter));
+        }
+        for counter in 21..=25 {
+            winners.apply_older(OLDEST, write(2, counter));
+        }
+        Frozen {
+            life: Incarnation::UNKNOWN,
+            deal: deal(1, 1),
+            claim: claim(domain(1, 0), 1, 20, whole),
+            winners,
+        }
+    }
+
+    fn share(domain: Domain, shards: u32, claims: Vec<Claim>) -> Share {
+        Share {
+            domain,
+            shards,
+            claims,
+        }
+    }
+
+    fn dots(difference: &[OlderWrites], domain: Domain) -> Vec<Dot> {
+        let of = difference.iter().filter(|older| older.domain == domain);
+        of.flat_map(|older| older.writes.iter().map(Write::dot))
+            .collect()
+    }
+
+    #[test]
+    fn a_keeper_gets_the_keys_of_its_shard_and_no_others() {
+        let frozen = frozen(false);
+        let mut keys = Vec::new();
+        for shard in 0..3 {
+            let difference = frozen.difference(&share(domain(2, shard), 3, Vec::new()));
+            for older in &difference {
+                for write in &older.writes {
+                    assert_eq!(deal(2, 3).domain_of(&write.key), domain(2, shard));
+                    keys.push(write.key.clone());
+                }
+            }
+            assert!(!dots(&difference, domain(1, 0)).is_empty(), "it has some");
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len() as u64, frozen.len(), "each goes to one");
+    }
+
+    #[test]
+    fn what_a_keeper_claims_already_is_left_out() {
+        let claims = vec![
+            claim(domain(1, 0), 1, 18, false),
+            claim(OLDEST, 2, 24, false),
+        ];
+        let difference = frozen(false).difference(&share(domain(2, 0), 1, claims));
+        assert_eq!(dots(&difference, domain(1, 0)), [dot(1, 19), dot(1, 20)]);
+        assert_eq!(dots(&difference, OLDEST), [dot(2, 25)]);
+    }
+
+    #[test]
+    fn of_still_older_maps_nothing_goes_from_one_that_had_all_to_one_that_has_what_another_such_had()
+     {
+        for (whole, theirs, counts) in [
+            (true, true, [0, 0]),
+            (true, false, [0, 5]),
+            (false, true, [0, 5]),
+        ] {
+            let claims = vec![claim(domain(1, 0), 1, 20, theirs)];
+            let difference = frozen(whole).difference(&share(domain(2, 0), 1, claims));
+            let of = [domain(1, 0), OLDEST].map(|domain| dots(&difference, domain).len());
+            assert_eq!(of, counts, "{whole} {theirs}");
+        }
+    }
+}

@@ -201,7 +201,7 @@ impl Inheritance {
     /// Takes over what a donor, or another keeper of the shard, had of older maps.
     pub fn merge(&mut self, inherited: &Inherited) {
         for deal in &inherited.deals {
-            if deal.since < self.deal.since {
+            if deal.since < self.deal.since && deal.shards > 0 {
                 self.deals.insert(deal.since, deal.shards);
             }
         }
@@ -429,3 +429,6 @@ fn is_among(handed: &[(Address, Incarnation)], node: &Address, life: Incarnation
     let found = handed.binary_search_by_key(node, |(address, _)| *address);
     life > Incarnation::UNKNOWN && found.is_ok_and(|at| handed[at].1 >= life)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use crate::core::id::{Address, MapId, ShardId};
 use crate::core::metadata::Metadata;
 use crate::core::sharding::map::ShardMap;
 use crate::core::sharding::routing::Topology;
-use crate::core::wire::{self, Batch, Forward, Heartbeat, JoinRequest, Status, WireError};
+use crate::core::wire::{self, Batch, Forward, Heartbeat, JoinRequest, Status, Wants, WireError};
 use crate::messages::causality::{
     Answer, AwaitDeal, ClientReply, ClientRequest, Dealt, DigestReport, HandOverReport, Operation,
     Outcome, ReadDigest, ReadHandOvers, ReadJoin, ReadStatus, Refusal,
@@ -351,8 +351,14 @@ impl Gateway {
             }
             Call::Join => {
                 let request: JoinRequest = self.understand(call, body)?;
+                let wants = request.wants;
                 let read = |reply| ReadJoin { request, reply };
-                encoded(self.ask(&self.edges.join, read).await)
+                let answer = encoded(self.ask(&self.edges.join, read).await)?;
+                if wants == Wants::HandOver {
+                    let bytes = &self.metrics.hand_over_bytes;
+                    bytes.inc_by(answer.len() as u64);
+                }
+                Ok(answer)
             }
             Call::Forward => {
                 let forward: Forward = self.understand(call, body)?;

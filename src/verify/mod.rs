@@ -16,6 +16,7 @@
 mod load;
 mod quiet;
 mod record;
+mod refusals;
 mod talk;
 mod verdict;
 

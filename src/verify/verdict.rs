@@ -6,6 +6,7 @@ use crate::checker::{Guarantee, History, Kind, Report, Violation};
 
 use super::load::Tally;
 use super::quiet::Parting;
+use super::refusals;
 use super::talk::Node;
 
 /// What a run has shown.
@@ -173,6 +174,11 @@ impl fmt::Display for Verdict {
             self.nodes, self.name, self.seed
         )?;
         writeln!(f, "clients: {}", self.tally)?;
+        let refused_ms = refusals::longest_ms(&self.histories);
+        writeln!(
+            f,
+            "longest time that one client was refused one key: {refused_ms} ms"
+        )?;
         for (number, (history, report)) in self.histories.iter().zip(&self.reports).enumerate() {
             let (number, of) = (number + 1, self.reports.len());
             if history.operations.is_empty() {

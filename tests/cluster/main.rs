@@ -4,6 +4,7 @@
 
 mod cut_and_heal;
 mod dealing;
+mod handed_over;
 mod seeds;
 mod shards;
 mod simulation;

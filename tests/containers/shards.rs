@@ -19,7 +19,7 @@ const RETRIES: u32 = 7;
 const SPREAD: Duration = Duration::from_secs(5);
 
 #[test]
-fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without_a_shard_and_in_one()
+fn the_published_sequence_of_two_shards_a_seventh_replica_and_a_reshard_to_three_is_answered_as_published()
  {
     let Some(mut cluster) = Cluster::sharded(REPLICAS, 2, "shards") else {
         return;
@@ -34,7 +34,7 @@ fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without
     }
     pause(SPREAD);
     read_all(&mut connections, &metadata);
-    let counts: Vec<[u64; 2]> = cluster.all().map(|at| counts(&cluster, at)).collect();
+    let counts: Vec<Vec<u64>> = cluster.all().map(|at| counts(&cluster, at, 2)).collect();
     assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     assert_eq!(counts[0].iter().sum::<u64>(), KEYS as u64);
 
@@ -52,7 +52,7 @@ fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without
     });
     let mut at_newcomer = vec![Connection::to(&cluster.published(newcomer))];
     read_all(&mut at_newcomer, &metadata);
-    assert_eq!(self::counts(&cluster, newcomer), counts[0]);
+    assert_eq!(self::counts(&cluster, newcomer, 2), counts[0]);
 
     let (asked, shard) = (rand::random_range(0..=REPLICAS), "s1");
     println!(
@@ -71,11 +71,70 @@ fn six_replicas_in_two_shards_answer_for_every_key_and_a_seventh_does_so_without
     let after = [before, vec![cluster.address(newcomer)]].concat();
     for at in cluster.all() {
         assert_eq!(members(&cluster, at, shard), after, "at {at}");
-        assert_eq!(self::counts(&cluster, at), counts[0], "at {at}");
+        assert_eq!(self::counts(&cluster, at, 2), counts[0], "at {at}");
     }
     let own = cluster.ask(newcomer, "GET", "/shard/node-shard-id", &Value::Null);
     assert_eq!(own.body, json!({ "node-shard-id": shard }));
     read_all(&mut at_newcomer, &metadata);
+
+    println!(
+        "metadata before the reshard: {} bytes",
+        metadata.to_string().len()
+    );
+    let asked = rand::random_range(0..=REPLICAS);
+    let refused = reshard(&cluster, asked, 10);
+    let too_few = "Not enough nodes to provide fault tolerance with requested shard count";
+    assert_eq!((refused.status, refused.error()), (400, Some(too_few)));
+    let asked = rand::random_range(0..=REPLICAS);
+    println!("resharded at {}", cluster.address(asked));
+    let resharded = reshard(&cluster, asked, 3);
+    assert_eq!(resharded.status, 200, "{resharded:?}");
+    assert_eq!(resharded.body, json!({ "result": "resharded" }));
+    let of_shards = expect_shards(&cluster, 3);
+    let mut everywhere = self::connections(&cluster);
+    for at in &mut everywhere {
+        read_all(std::slice::from_mut(at), &metadata);
+    }
+    let last = everywhere[0].ask_at_once("GET", "/kvs/key0", &reading(&metadata));
+    println!(
+        "metadata after it: {} bytes",
+        last.metadata().to_string().len()
+    );
+    let resharded = reshard(&cluster, asked, 2);
+    assert_eq!(resharded.status, 200, "{resharded:?}");
+    assert_ne!(expect_shards(&cluster, 2), of_shards);
+    for at in &mut everywhere {
+        read_all(std::slice::from_mut(at), &last.metadata());
+    }
+    let last = everywhere[0].ask_at_once("GET", "/kvs/key0", &reading(&last.metadata()));
+    println!(
+        "metadata after another: {} bytes",
+        last.metadata().to_string().len()
+    );
+}
+
+fn reshard(cluster: &Cluster, at: usize, shards: usize) -> Answer {
+    let body = json!({ "shard-count": shards });
+    cluster.ask(at, "PUT", "/shard/reshard", &body)
+}
+
+/// All name the same so many shards, each with two members at least, everybody in one, and count the same keys.
+fn expect_shards(cluster: &Cluster, shards: usize) -> Vec<u64> {
+    let ids: Vec<String> = (0..shards).map(|n| format!("s{n}")).collect();
+    let expected = counts(cluster, 0, shards);
+    assert_eq!(expected.iter().sum::<u64>(), KEYS as u64);
+    for at in cluster.all() {
+        let told = cluster.ask(at, "GET", "/shard/ids", &Value::Null);
+        assert_eq!(told.body, json!({ "shard-ids": ids }), "at {at}");
+        let members: Vec<Vec<String>> = ids.iter().map(|id| members(cluster, at, id)).collect();
+        assert!(
+            members.iter().all(|members| members.len() >= 2),
+            "{members:?}"
+        );
+        assert_eq!(members.concat().len(), cluster.all().len(), "{members:?}");
+        assert_eq!(counts(cluster, at, shards), expected, "at {at}");
+    }
+    expected
 }
 
 fn members(cluster: &Cluster, at: usize, shard: &str) -> Vec<String> {
@@ -114,15 +173,13 @@ fn read_all(connections: &mut [Connection], metadata: &Value) {
     }
 }
 
-fn counts(cluster: &Cluster, at: usize) -> [u64; 2] {
-    ["s0", "s1"].map(|shard| {
-        let answer = cluster.ask(
-            at,
-            "GET",
-            &format!("/shard/key-count/{shard}"),
-            &Value::Null,
-        );
+/// How many keys each of so many shards has.
+fn counts(cluster: &Cluster, at: usize, shards: usize) -> Vec<u64> {
+    let count = |shard| {
+        let path = format!("/shard/key-count/s{shard}");
+        let answer = cluster.ask(at, "GET", &path, &Value::Null);
         let count = answer.body["shard-key-count"].as_u64();
         count.unwrap_or_else(|| panic!("{answer:?}"))
-    })
+    };
+    (0..shards).map(count).collect()
 }

@@ -39,6 +39,7 @@ mod roaming;
 mod shards;
 mod shutdown;
 mod start;
+mod status;
 mod table;
 mod timing;
 mod values;

@@ -7,7 +7,6 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::Millis;
-use crate::core::coverage::Coverage;
 use crate::core::frozen::Share;
 use crate::core::id::{Address, Domain, Incarnation, Key, MapId, Origin, ShardId};
 use crate::core::inheritance::{Claim, Nodes, OlderWrites};
@@ -134,7 +133,8 @@ impl Causality {
                 self.state.take_over_own(self.own_claims());
             }
         } else {
-            if had && (is_over || claim.covered != Coverage::new()) {
+            // A node that kept no shard has nothing here, and holds on to what it is to hand over.
+            if had && (is_over || claim.domain.shard != ShardId::NONE) {
                 let share = None;
                 self.parts.edges.freeze.tell(Freeze {
                     deal,
@@ -142,7 +142,7 @@ impl Causality {
                     claim,
                     share,
                 });
-                self.drop_frozen(true, Some(left));
+                self.drop_frozen(true, (!is_over).then_some(left));
             }
             self.begin_with_nothing();
         }

@@ -141,3 +141,6 @@ impl CausalState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the donor's life is over")]
 pub struct DonorOutlived;
+
+#[cfg(test)]
+mod tests;

@@ -304,7 +304,7 @@ impl TryFrom<Parts> for ShardMap {
         let once = all.iter().collect::<BTreeSet<_>>().len() == all.len();
         let named = if id.maker.is_some() {
             let deals = since == id && id.epoch > MapId::FIRST_EPOCH;
-            let adds = since < id && since.epoch == id.epoch;
+            let adds = since.epoch == id.epoch && since.stamp < id.stamp;
             (deals || adds) && !shards.is_empty()
         } else if shards.is_empty() {
             id == MapId::IMPLICIT && since == id

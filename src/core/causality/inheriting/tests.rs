@@ -1,0 +1,250 @@
+use super::*;
+use crate::core::causal_buffer::BufferLimits;
+use crate::core::causality::EndRules;
+use crate::core::clock::{Clock, Clocks};
+use crate::core::coverage::Coverage;
+use crate::core::ended::EndedLimits;
+use crate::core::id::{Address, Dot, Key, MapId};
+use crate::core::inheritance::{HandOvers, Inherited};
+use crate::core::metadata::Metadata;
+use crate::core::stamp::HlcTime;
+use crate::core::testing::{dot, origin, say, write};
+use crate::core::wire::JoinRest;
+
+const LIMITS: BufferLimits = BufferLimits {
+    writes: 10,
+    bytes: 1 << 20,
+};
+
+const RULES: EndRules = EndRules {
+    ended: EndedLimits {
+        finals: 10,
+        keep_ms: 1_000,
+    },
+    margin_ms: 0,
+};
+
+const BEFORE: Deal = Deal {
+    since: MapId::IMPLICIT,
+    shards: 1,
+};
+
+const NOW: Deal = Deal {
+    since: MapId {
+        epoch: 2,
+        ..MapId::IMPLICIT
+    },
+    shards: 1,
+};
+
+const ENTERED: Domain = Domain {
+    map: NOW.since,
+    ..Domain::UNSHARDED
+};
+
+/// Node `n`, which had a write of its own and one of node 7's, has just gone on under the present map.
+fn entered(n: u16) -> CausalState {
+    let mut state = CausalState::new(origin(n), Domain::UNSHARDED, LIMITS);
+    let key = Key::new("k").unwrap();
+    let own = state.write(key, Content::Tombstone, Metadata::default(), 5);
+    assert_eq!(own.dot(), dot(n, 1));
+    state.enter(ENTERED, (NOW, Some(BEFORE)), 5, 0);
+    state
+}
+
+fn nodes(lives: &[Origin], forgotten: &[Origin]) -> Nodes {
+    let life = |node: &Origin| (node.address, node.incarnation);
+    let addresses: Vec<Address> = lives.iter().map(|node| node.address).collect();
+    Nodes {
+        peers: Vec::new(),
+        configured: lives.iter().map(life).collect(),
+        forgotten: forgotten.iter().map(life).collect(),
+        keepers: addresses.clone(),
+        up: addresses,
+    }
+}
+
+fn claim(entries: &[(u16, u64)]) -> Claim {
+    let entries = entries.iter().map(|(n, counter)| (origin(*n), *counter));
+    Claim {
+        before: None,
+        domain: Domain::UNSHARDED,
+        covered: entries.collect(),
+        whole: true,
+    }
+}
+
+/// What this donor hands over: the second write of node 7 is a key's winner.
+fn hand_over(from: Origin) -> Cut {
+    Cut {
+        from,
+        covered: Coverage::new(),
+        time: HlcTime::ZERO,
+        writes: Vec::new(),
+        older: vec![OlderWrites {
+            domain: Domain::UNSHARDED,
+            writes: vec![write(7, 2)],
+        }],
+        rest: JoinRest {
+            inherited: Inherited {
+                claims: vec![claim(&[(7, 2)])],
+                ..Inherited::default()
+            },
+            ..JoinRest::default()
+        },
+    }
+}
+
+fn dots(older: &[OlderWrites]) -> Vec<Dot> {
+    let writes = older.iter().flat_map(|older| &older.writes);
+    writes.map(Write::dot).collect()
+}
+
+fn naming(entries: &[(u16, u64)]) -> Metadata {
+    let mut clocks = Clocks::new();
+    for (n, counter) in entries {
+        clocks.cover(Domain::UNSHARDED, dot(*n, *counter));
+    }
+    Metadata {
+        time: HlcTime { ms: 1, count: 0 },
+        clocks: Arc::new(clocks),
+    }
+}
+
+/// All of these say that all of them have handed over to them.
+fn close(state: &mut CausalState, lives: &[Origin]) -> bool {
+    for life in lives {
+        let mut other = CausalState::new(*life, ENTERED, LIMITS);
+        let handed = lives.iter().map(|life| (life.address, life.incarnation));
+        let mut digest = say(&mut other, 900);
+        digest.hand_overs = HandOvers {
+            claims: Vec::new(),
+            holds: false,
+            complete: true,
+            handed: handed.collect(),
+        };
+        state.note_hand_overs(&digest);
+    }
+    state.close_older_maps()
+}
+
+#[test]
+fn who_goes_on_under_another_map_numbers_its_writes_from_one_in_a_life_of_its_own() {
+    let mut state = entered(1);
+    let (life, time) = (state.origin(), state.time());
+    assert!(life.incarnation > origin(1).incarnation);
+    assert_eq!(
+        (state.domain(), state.covered()),
+        (ENTERED, &Coverage::new())
+    );
+    let key = Key::new("k").unwrap();
+    let first = state.write(key, Content::Tombstone, Metadata::default(), 0);
+    assert_eq!((first.dot().origin, first.dot().counter), (life, 1));
+    assert!(first.version.time > time, "hybrid time goes on");
+}
+
+#[test]
+fn what_was_handed_over_is_claimed_and_is_no_part_of_the_clock() {
+    let mut state = entered(1);
+    let taken = state.take_over(&hand_over(origin(2))).unwrap();
+    assert_eq!(dots(&taken.older), [dot(7, 2)]);
+    assert!(taken.writes.is_empty());
+    assert_eq!(state.covered(), &Coverage::new());
+    assert!(state.inherited().covers(&Domain::UNSHARDED, &dot(7, 2)));
+    assert!(state.inherited().has_from(origin(2)));
+    assert!(state.time() >= write(7, 2).version.time);
+    assert_eq!(state.unmet(None, &naming(&[(7, 2)])), None);
+    assert!(state.unmet(None, &naming(&[(7, 3)])).is_some());
+}
+
+/// The key was deleted since, and its tombstone collected.
+#[test]
+fn what_is_claimed_by_the_time_that_a_hand_over_arrives_is_not_applied() {
+    let mut state = entered(1);
+    let mut other = hand_over(origin(3));
+    other.older.clear();
+    other.rest.inherited.claims = vec![claim(&[(7, 2), (3, 1)])];
+    state.take_over(&other).unwrap();
+    let late = state.take_over(&hand_over(origin(2))).unwrap();
+    assert_eq!(dots(&late.older), []);
+    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    assert_eq!(dots(&again.older), []);
+}
+
+#[test]
+fn nothing_is_taken_over_from_a_life_that_is_forgotten_or_over() {
+    let later = Origin {
+        incarnation: origin(2).incarnation.succeeding(0, 0),
+        ..origin(2)
+    };
+    for known in [
+        nodes(&[origin(1)], &[origin(2)]),
+        nodes(&[origin(1), later], &[]),
+    ] {
+        let mut state = entered(1);
+        state.set_nodes(&known);
+        assert_eq!(state.take_over(&hand_over(origin(2))), Err(DonorOutlived));
+        assert!(!state.inherited().has_from(origin(2)));
+        assert!(state.inherited().claims().is_empty());
+        assert!(state.take_over(&hand_over(later)).is_ok());
+    }
+}
+
+#[test]
+fn what_clients_know_of_older_maps_is_named_until_every_keeper_has_all() {
+    let mut state = entered(1);
+    let own = state.origin();
+    let lives = [own, origin(2), origin(3)];
+    state.set_nodes(&nodes(&lives, &[]));
+    state.take_over_own([claim(&[(1, 1)])]);
+    state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(&hand_over(origin(3))).unwrap();
+    assert!(state.inherited().is_complete());
+    // As in every heartbeat.
+    state.end_lives(900);
+    let settled = |state: &CausalState, entries: &[(u16, u64)]| {
+        let mut metadata = naming(entries);
+        state.settlement().settle(&mut metadata);
+        metadata.clocks.get(&Domain::UNSHARDED).cloned()
+    };
+    let named: Clock = [(origin(2), 9)].into_iter().collect();
+    let other = "another keeper may not have it";
+    assert_eq!(settled(&state, &[(2, 9)]), Some(named), "{other}");
+    assert!(close(&mut state, &lives));
+    assert_eq!(settled(&state, &[(2, 9)]), None);
+    let never: Clock = [(origin(2), 9), (origin(8), 1)].into_iter().collect();
+    let of_never = settled(&state, &[(2, 9), (8, 1)]);
+    assert_eq!(of_never, Some(never), "who has not handed over");
+}
+
+#[test]
+fn tombstones_are_kept_until_all_have_handed_over_and_hold_nothing() {
+    let mut state = entered(1);
+    let own = state.origin();
+    state.set_members(&[own.address], &[]);
+    state.set_nodes(&nodes(&[own, origin(2)], &[]));
+    state.take_over_own([claim(&[(1, 1)])]);
+    state.promise(1_000);
+    let mut other = CausalState::new(origin(2), ENTERED, LIMITS);
+    let mut digest = say(&mut other, 900);
+    digest.hand_overs.holds = true;
+    state.note_hand_overs(&digest);
+    assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
+    state.take_over(&hand_over(origin(2))).unwrap();
+    assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
+    digest.hand_overs.holds = false;
+    state.note_hand_overs(&digest);
+    assert_eq!(state.frontier(0, 1_000, &RULES), digest.promise);
+}
+
+#[test]
+fn who_is_born_again_has_nothing_of_older_maps_either() {
+    let mut state = entered(1);
+    state.take_over(&hand_over(origin(2))).unwrap();
+    state.be_reborn(5, 1);
+    assert_eq!(state.domain(), ENTERED);
+    assert!(state.unmet(None, &naming(&[(7, 2)])).is_some());
+    assert!(!state.inherited().has_from(origin(2)));
+    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    assert_eq!(dots(&again.older), [dot(7, 2)]);
+}

@@ -1,0 +1,83 @@
+//! Who is complete, what is ready, and when what is held may go.
+
+use super::*;
+
+#[test]
+fn a_keeper_is_complete_once_those_of_its_shard_say_the_same_and_claim_nothing_more() {
+    let all = [origin(1), origin(2), origin(3)];
+    let mut inheritance = complete();
+    let mut in_one_shard = nodes(&all);
+    in_one_shard.peers = addresses(&[1, 2]);
+    inheritance.set_nodes(&in_one_shard);
+    assert!(!inheritance.is_complete(), "2 has said nothing");
+    inheritance.note(&digest(origin(2), 2, has_all_of(&all[..2])));
+    assert!(!inheritance.is_complete(), "2 waits for 3");
+    let of_a_donor_that_is_over = claim(domain(1, 0), &[(9, 5)]);
+    let said = HandOvers {
+        claims: vec![of_a_donor_that_is_over.clone()],
+        ..has_all_of(&all)
+    };
+    inheritance.note(&digest(origin(2), 2, said));
+    assert!(!inheritance.is_complete(), "2 has what 1 has not");
+    inheritance.claim(&of_a_donor_that_is_over);
+    assert!(inheritance.is_complete());
+    in_one_shard.configured.remove(1);
+    let mut without = complete();
+    without.set_nodes(&in_one_shard);
+    assert!(without.is_complete(), "a forgotten one is not waited for");
+}
+
+#[test]
+fn a_key_is_ready_when_its_past_is_here_back_to_somebody_who_had_everything() {
+    let (two, one) = (domain(2, 0), domain(1, 0));
+    let of = |domain, shards| key_of(domain, shards);
+    let mut inheritance = Inheritance::new(origin(1).address, deal(3, 1), Some(deal(2, 1)));
+    inheritance.set_nodes(&nodes(&[origin(1), origin(2)]));
+    let key = of(one, 2);
+    assert!(!inheritance.is_ready(&key));
+    inheritance.claim(&Claim {
+        before: Some(deal(1, 2)),
+        ..claim(two, &[(2, 1)])
+    });
+    let gave = "its donor had nothing of the map before that";
+    assert!(!inheritance.is_ready(&key), "{gave}");
+    inheritance.claim(&claim(one, &[(2, 4)]));
+    assert!(inheritance.is_ready(&key));
+    let other = of(domain(1, 1), 2);
+    assert!(!inheritance.is_ready(&other));
+    inheritance.claim(&Claim {
+        whole: true,
+        before: Some(deal(1, 2)),
+        ..claim(two, &[(2, 1)])
+    });
+    assert!(inheritance.is_ready(&other), "a donor had everything");
+}
+
+#[test]
+fn what_is_held_goes_when_every_keeper_names_its_holder_and_waits_for_nobody() {
+    let all = [origin(1), origin(2), origin(3)];
+    let mut inheritance = complete();
+    inheritance.set_holds(true);
+    assert!(!inheritance.may_let_go(origin(1)));
+    inheritance.note(&digest(origin(2), 2, has_all_of(&all)));
+    inheritance.note(&digest(origin(3), 2, has_all_of(&all[1..])));
+    assert!(!inheritance.may_let_go(origin(1)), "3 lacks it");
+    inheritance.note(&digest(origin(3), 2, has_all_of(&all)));
+    assert!(inheritance.may_let_go(origin(1)));
+    assert!(!inheritance.may_let_go(later(1)), "in another life");
+    inheritance.set_holds(false);
+    assert!(!inheritance.may_let_go(origin(1)), "it holds nothing");
+}
+
+#[test]
+fn a_keeper_that_is_forgotten_does_not_keep_older_maps_open() {
+    let all = [origin(1), origin(2), origin(3)];
+    let mut inheritance = complete();
+    inheritance.note(&digest(origin(2), 2, has_all_of(&all)));
+    assert!(!inheritance.close_if_complete(), "3 has said nothing");
+    let mut without = nodes(&all[..2]);
+    without.keepers = addresses(&[1, 2, 3]);
+    without.forgotten = vec![life(origin(3))];
+    inheritance.set_nodes(&without);
+    assert!(inheritance.close_if_complete());
+}
