@@ -10,6 +10,7 @@
 //! *closed*: nobody needs to name them any more, and donors let go of what they hold.
 
 mod closing;
+mod donors;
 mod said;
 mod standing;
 
@@ -23,6 +24,7 @@ use super::sharding::map::Deal;
 use super::stamp::HlcTime;
 use super::wire::Digest;
 
+pub use self::donors::Donors;
 pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
 pub use self::standing::{NodeStanding, Standing};
 
@@ -32,6 +34,8 @@ struct Progress {
     life: Incarnation,
     map: MapId,
     promise: HlcTime,
+    /// Whether it has shown its claims.
+    shown: bool,
     said: HandOvers,
 }
 
@@ -151,14 +155,22 @@ impl Inheritance {
         if known.is_some_and(|known| known.life > incarnation) {
             return;
         }
-        let said = digest.hand_overs.clone();
+        let mut said = digest.hand_overs.clone();
         if digest.domain.map == self.deal.since && !said.holds {
             self.has_handed_over(digest.from);
+        }
+        // Who has closed the older maps does not say any more what it has of them.
+        let same = |known: &&Progress| known.life == incarnation && known.map == digest.domain.map;
+        let known = self.heard.get(&address).filter(same);
+        let shown = known.is_some_and(|known| known.shown);
+        if let Some(known) = known.filter(|known| said.closed && known.shown) {
+            said.claims.clone_from(&known.said.claims);
         }
         let progress = Progress {
             life: incarnation,
             map: digest.domain.map,
             promise: digest.promise,
+            shown: shown || !said.closed,
             said,
         };
         self.heard.insert(address, progress);
@@ -397,6 +409,7 @@ impl Inheritance {
             } else {
                 self.claims()
             },
+            closed: self.closed().is_some(),
         }
     }
 

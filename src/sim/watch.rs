@@ -135,7 +135,7 @@ impl Watch {
             return;
         };
         let closed = inherited.closed.as_ref();
-        let is_closed = closed.is_some_and(|closed| closed.map == domain.map);
+        let closed = closed.filter(|closed| closed.map == domain.map);
         let claims: BTreeMap<Domain, &Claim> =
             inherited.claims.iter().map(|c| (c.domain, c)).collect();
         let collected = cut.rest.collected.as_ref();
@@ -143,6 +143,8 @@ impl Watch {
         for ((of, dot), write) in &self.written {
             let claim = claims.get(of);
             let is_claimed = claim.is_some_and(|claim| claim.covered.clock().covers(dot));
+            // What was written by the older map since then is not meant.
+            let is_closed = closed.is_some_and(|closed| closed.accounts_for(&dot.origin));
             let due = of.map < domain.map && (is_claimed || is_closed);
             if !due || deal.domain_of(&write.key) != domain {
                 continue;
@@ -153,7 +155,7 @@ impl Watch {
                 let (node, key) = (cut.from, write.key.as_str());
                 let why = if is_claimed { "claims" } else { "has closed" };
                 let text = format!(
-                    "{node} in {domain} {why} {dot} of {of}, a write of {key}, and holds {held:?} there"
+                    "{node} in {domain} {why} {dot} of {of}, a write of {key}, stamped {stamp:?}, and holds {held:?} there"
                 );
                 self.wanting.entry(*dot).or_insert(Wanting {
                     key: write.key.clone(),

@@ -1,15 +1,13 @@
 //! This replica's place in the shard map, and what is handed over when that changes (design §7, ADR 13).
 
-use std::collections::BTreeMap;
-
 use actix::{Context, Handler};
 use rand::Rng;
 
 use super::Causality;
 use crate::core::Millis;
 use crate::core::frozen::Share;
-use crate::core::id::{Address, Domain, Incarnation, Key, MapId, Origin, ShardId};
-use crate::core::inheritance::{Claim, Nodes, OlderWrites};
+use crate::core::id::{Address, Domain, Incarnation, Key, MapId, ShardId};
+use crate::core::inheritance::{Claim, Donors, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
 use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers};
@@ -29,7 +27,7 @@ pub(super) struct Dealing {
     /// The first life in the present domain.
     pub(super) entered: Incarnation,
     /// Who has something for this node that it has not taken over yet.
-    pub(super) donors: BTreeMap<Address, Origin>,
+    pub(super) donors: Donors,
     /// Since when another keeper of the shard has shown something of older maps that is not here.
     pub(super) behind_since: Option<Millis>,
     /// Whether it was said last that all have handed over.
@@ -50,7 +48,7 @@ impl Dealing {
         Self {
             frozen: Vec::new(),
             entered,
-            donors: BTreeMap::new(),
+            donors: Donors::new(),
             behind_since: None,
             told_complete: false,
             taking_over: None,
@@ -190,8 +188,9 @@ impl Causality {
 
     /// Takes note of what a node says of its hand-overs, and takes over what it holds for this one.
     pub(super) fn mind_hand_over(&mut self, digest: &Digest, may_join: bool) {
-        if may_join && self.share().is_some() && self.state.inherited().wants(digest) {
-            self.dealing.donors.insert(digest.from.address, digest.from);
+        if self.share().is_some() && self.state.inherited().wants(digest) {
+            let now = self.parts.uptime.now();
+            self.dealing.donors.note(digest.from, may_join, now);
         }
         self.take_over_next();
         self.mind_claims(digest, may_join);
@@ -204,7 +203,7 @@ impl Causality {
         if digest.domain != self.state.domain() || self.serving.status() != Status::Serving {
             return;
         }
-        if !self.state.inherited().lacks_any(&digest.hand_overs.claims) {
+        if !self.state.inherited().lacks_from(digest) {
             self.dealing.behind_since = None;
             return;
         }
@@ -224,10 +223,11 @@ impl Causality {
         if self.dealing.taking_over.is_some() || self.serving.status() != Status::Serving {
             return;
         }
-        while let Some((address, donor)) = self.dealing.donors.pop_first() {
+        let (now, fresh_ms) = (self.parts.uptime.now(), 2 * self.parts.rules.heartbeat_ms);
+        while let Some(donor) = self.dealing.donors.next(now, fresh_ms) {
             if !self.state.inherited().has_from(donor) {
-                self.dealing.taking_over = Some((address, self.parts.uptime.now()));
-                return self.fetch(address, Wants::HandOver);
+                self.dealing.taking_over = Some((donor.address, now));
+                return self.fetch(donor.address, Wants::HandOver);
             }
         }
     }

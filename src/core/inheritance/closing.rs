@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Claim, Closed, Inheritance, is_among};
 use crate::core::id::{Address, Incarnation, Origin};
+use crate::core::wire::Digest;
 
 impl Inheritance {
     /// Whether all nodes have handed over: the configured ones, in the latest life known of each. Under a first map, which nobody was asked
@@ -27,8 +28,19 @@ impl Inheritance {
         };
         heard.map_or(!self.follows(), |heard| {
             let said = &heard.said;
-            (!self.follows() || has_all(&said.handed)) && !self.lacks_any(&said.claims)
+            // It had closed the older maps before it was ever heard of: what it has of them is known once it has given a join.
+            let known = heard.shown || !self.follows() || self.closed().is_some();
+            known && (!self.follows() || has_all(&said.handed)) && !self.lacks_any(&said.claims)
         })
+    }
+
+    /// Whether the sender of a digest, another keeper of the shard, has something of older maps that is not here, or may have: it has closed them
+    /// and was never heard of before.
+    pub fn lacks_from(&self, digest: &Digest) -> bool {
+        let heard = self.heard.get(&digest.from.address);
+        let unknown = heard.is_some_and(|heard| !heard.shown);
+        let unknown = unknown && self.follows() && self.closed().is_none();
+        unknown || self.lacks_any(&digest.hand_overs.claims)
     }
 
     /// Whether another keeper of the shard has something of older maps that is not here.

@@ -78,4 +78,6 @@ pub struct HandOvers {
     pub handed: Vec<(Address, Incarnation)>,
     /// What it has of older maps, until these are closed.
     pub claims: Vec<Claim>,
+    /// Whether these are closed, as it knows.
+    pub closed: bool,
 }

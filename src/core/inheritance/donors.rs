@@ -1,0 +1,60 @@
+//! Who has something of older maps for this node that it has not taken over yet.
+
+use std::collections::BTreeMap;
+
+use crate::core::Millis;
+use crate::core::id::{Address, Origin};
+
+/// Donors, as they were last heard of.
+#[derive(Debug, Default)]
+pub struct Donors(BTreeMap<Address, (Origin, Millis)>);
+
+impl Donors {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of a donor that may be asked now, or of one that may not: its link has to settle first.
+    pub fn note(&mut self, donor: Origin, may_join: bool, now: Millis) {
+        if may_join {
+            self.0.insert(donor.address, (donor, now));
+        } else {
+            self.0.remove(&donor.address);
+        }
+    }
+
+    /// The next one to be asked. Who was heard of longer ago than `fresh_ms` is not: its link may have been out since, and it is
+    /// noted again if it is not.
+    pub fn next(&mut self, now: Millis, fresh_ms: Millis) -> Option<Origin> {
+        while let Some((_, (donor, at))) = self.0.pop_first() {
+            if now - at <= fresh_ms {
+                return Some(donor);
+            }
+        }
+        None
+    }
+
+    /// Whoever is asked for another domain is noted again.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::origin;
+
+    #[test]
+    fn a_donor_is_not_asked_over_a_link_that_was_cut_since_it_was_heard_of() {
+        let mut donors = Donors::new();
+        donors.note(origin(1), true, 0);
+        assert_eq!(donors.next(3_000, 500), None, "nothing was heard since");
+        donors.note(origin(1), true, 3_000);
+        donors.note(origin(2), true, 3_000);
+        donors.note(origin(1), false, 3_100);
+        assert_eq!(donors.next(3_200, 500), Some(origin(2)), "1 has to settle");
+        assert_eq!(donors.next(3_200, 500), None);
+    }
+}
