@@ -240,7 +240,9 @@ impl Network {
         if renewals > known.renewals {
             self.note(|traffic, now_ms| traffic.is_reborn(address, known.at_ms, now_ms));
         }
-        if domain != known.domain {
+        if domain.map != known.domain.map {
+            self.note(|traffic, now_ms| traffic.is_dealt(address, known.at_ms, now_ms));
+        } else if domain != known.domain {
             self.note(|traffic, now_ms| traffic.enters(address, known.at_ms, now_ms));
         }
     }

@@ -10,6 +10,7 @@ use super::run::Violation;
 use crate::core::id::{Dot, Key};
 use crate::core::metadata::Metadata;
 use crate::core::write::Value;
+use crate::http::gateway::Gateway;
 use crate::messages::causality::{Operation, Outcome};
 
 /// Longer than it takes every node to say to every other one how it is.
@@ -23,7 +24,7 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// the maker, which takes 2 s, or a difference let go that somebody has not read to its end, which takes 3 s.
 const BY_OTHERS: Duration = Duration::from_millis(4_500);
 
-/// The key that is written; no client uses it.
+/// What the key begins with that is written; no client uses such a one.
 const KEY: &str = "at rest";
 
 /// What is wrong with a cluster whose nodes agree, where nobody asks for anything and all links are steady.
@@ -101,9 +102,17 @@ async fn write(cluster: &Cluster, node: usize) -> Result<Dot, (&'static str, Str
             format!("n{node} answered {answer}"),
         )
     };
-    let put = Key::new(KEY).zip(Value::new(&format!("\"n{node}\"")));
+    let gateway = cluster.gateway(node);
+    let topology = gateway.as_ref().map(Gateway::topology);
+    // One that the node keeps.
+    let keys = (0..).map_while(|n| Key::new(&format!("{KEY} {n}")));
+    let key = topology.and_then(|topology| {
+        let mut own = keys.filter(|key| topology.is_own(topology.map.shard_of(key)));
+        own.next()
+    });
+    let put = key.zip(Value::new(&format!("\"n{node}\"")));
     let put = put.map(|(key, value)| Operation::Put { key, value });
-    let asked = put.zip(cluster.gateway(node));
+    let asked = put.zip(gateway);
     let (put, gateway) = asked.ok_or_else(|| refused("nothing".to_owned()))?;
     let answer = gateway.request(put, Metadata::default(), None).await;
     match answer.map(|answer| answer.outcome) {

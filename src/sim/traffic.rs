@@ -81,6 +81,13 @@ impl Traffic {
         self.rosters.remove(&node);
     }
 
+    /// A node goes by a map by which keys are dealt anew.
+    pub(super) fn is_dealt(&mut self, node: Address, since_ms: u64, now_ms: u64) {
+        self.starting.is_dealt(node, since_ms, now_ms);
+        // It is another life, in which it sends what it writes from now on.
+        self.flights.is_reborn(node);
+    }
+
     /// A node keeps another shard from now on.
     pub(super) fn enters(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         self.starting.enters(node, since_ms, now_ms);

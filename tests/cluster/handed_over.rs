@@ -105,7 +105,7 @@ fn a_node_that_is_added_to_a_shard_hands_over_what_it_alone_had_before() {
         let (dealt, gateway) = (map(4), five.nodes[4].gateway());
         let add = gateway.add_member(five.addresses[4], ShardId(0));
         let _ = timeout(Duration::from_secs(3), add).await;
-        assert_eq!(map(4).epoch, dealt.epoch + 1, "it is added");
+        assert!(map(4) > dealt, "it is added");
         five.network.heal();
         sleep(Duration::from_secs(20)).await;
         for at in 0..5 {

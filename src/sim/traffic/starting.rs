@@ -63,6 +63,15 @@ impl Starting {
         }
     }
 
+    /// Keys were dealt anew: if it serves it goes on serving, in another life; if not, it starts under the new map.
+    pub(super) fn is_dealt(&mut self, node: Address, since_ms: u64, now_ms: u64) {
+        if let Some(beginning) = self.lives.get_mut(&node)
+            && !beginning.may_serve(now_ms)
+        {
+            self.enters(node, since_ms, now_ms);
+        }
+    }
+
     /// It keeps another shard from now on, of which it has nothing yet.
     pub(super) fn enters(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         if let Some(beginning) = self.lives.get_mut(&node) {
@@ -167,6 +176,16 @@ mod tests {
         starting.asks(node(), first(), 1_100);
         starting.has_caught_up(node(), first());
         assert!(!is_early(&mut starting, 1_101));
+    }
+
+    #[test]
+    fn who_serves_when_keys_are_dealt_anew_goes_on_and_who_starts_starts_again() {
+        let mut starting = started_at(0);
+        starting.is_dealt(node(), 400, 400);
+        assert!(is_early(&mut starting, 600));
+        assert!(!is_early(&mut starting, 900));
+        starting.is_dealt(node(), 1_000, 1_000);
+        assert!(!is_early(&mut starting, 1_100));
     }
 
     #[test]
