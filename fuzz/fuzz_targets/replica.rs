@@ -322,9 +322,8 @@ impl Replica {
         if self.state.close_older_maps() {
             assert!(self.state.inherited().closed().is_some());
         }
-        let (own, closed) = (self.state.origin(), self.state.inherited().closed());
-        if closed.is_some_and(|closed| closed.accounts_for(&own)) {
-            self.frozen.clear();
+        if self.state.inherited().may_let_go(self.state.origin()) {
+            self.drop_frozen();
         }
         for marker in self.state.end_lives(wall_ms) {
             assert!(is_marker(&marker));
@@ -358,7 +357,7 @@ impl Replica {
     fn be_reborn(&mut self) {
         let before = self.state.origin();
         if self.state.lives().is_forgotten(&before) {
-            self.frozen.clear();
+            self.drop_frozen();
         }
         let origin = self.state.be_reborn(WALL_MS, 1);
         assert!(origin.incarnation > before.incarnation && origin == self.state.origin());
@@ -392,6 +391,17 @@ impl Replica {
             ..nodes
         };
         self.state.set_nodes(&nodes);
+        let own = self.state.origin().address;
+        let frozen = self.frozen.iter();
+        let lives: Vec<_> = frozen.map(|frozen| (own, frozen.life)).collect();
+        if self.state.inherited().is_any_forgotten(&lives) {
+            self.drop_frozen();
+        }
+    }
+
+    fn drop_frozen(&mut self) {
+        self.frozen.clear();
+        self.state.set_holds(false);
     }
 
     fn dealt(&mut self, shards: u8, own: u8) {
@@ -418,9 +428,11 @@ impl Replica {
         assert!(origin.incarnation > earlier.incarnation && self.state.time() == time);
         self.frozen.push(Frozen {
             deal: before,
+            life: earlier.incarnation,
             claim,
             winners: std::mem::take(&mut self.store),
         });
+        self.state.set_holds(true);
         self.aside.clear();
         // What all keepers of the map before have is let go, and is not here before it was handed over.
         self.was.clear();
@@ -626,7 +638,7 @@ impl Replica {
         Digest {
             from: self.state.origin(),
             domain: self.domain(),
-            hand_overs: self.state.inherited().hand_overs(!self.frozen.is_empty()),
+            hand_overs: self.state.inherited().hand_overs(),
             roster: self.state.lives().roster(),
             covered: self.state.covered().clone(),
             promise: self.state.time(),

@@ -158,6 +158,7 @@ pub struct AnyHandOvers {
     holds: bool,
     complete: bool,
     handed: AnyLives,
+    claims: Vec<AnyClaim>,
 }
 
 impl From<AnyHandOvers> for HandOvers {
@@ -166,6 +167,7 @@ impl From<AnyHandOvers> for HandOvers {
             holds: hand_overs.holds,
             complete: hand_overs.complete,
             handed: hand_overs.handed.into(),
+            claims: hand_overs.claims.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -175,6 +177,7 @@ pub struct AnyClaim {
     domain: AnyDomain,
     covered: AnyCoverage,
     whole: bool,
+    before: Option<AnyDeal>,
 }
 
 impl From<AnyClaim> for Claim {
@@ -183,6 +186,7 @@ impl From<AnyClaim> for Claim {
             domain: claim.domain.into(),
             covered: claim.covered.into(),
             whole: claim.whole,
+            before: claim.before.map(Into::into),
         }
     }
 }
@@ -217,6 +221,7 @@ pub struct AnyNodes {
     configured: AnyLives,
     forgotten: AnyLives,
     keepers: Vec<u8>,
+    peers: Vec<u8>,
     up: Vec<u8>,
 }
 
@@ -226,6 +231,7 @@ impl From<AnyNodes> for Nodes {
             configured: nodes.configured.into(),
             forgotten: nodes.forgotten.into(),
             keepers: nodes.keepers.into_iter().map(address).collect(),
+            peers: nodes.peers.into_iter().map(address).collect(),
             up: nodes.up.into_iter().map(address).collect(),
         }
     }
@@ -552,6 +558,7 @@ fn claimed(older: &OlderWrites) -> Claim {
         domain: older.domain,
         covered: dots.map(|dot| (dot.origin, dot.counter)).collect(),
         whole: false,
+        before: None,
     }
 }
 
