@@ -159,6 +159,7 @@ pub struct AnyHandOvers {
     complete: bool,
     handed: AnyLives,
     claims: Vec<AnyClaim>,
+    closed: bool,
 }
 
 impl From<AnyHandOvers> for HandOvers {
@@ -168,6 +169,7 @@ impl From<AnyHandOvers> for HandOvers {
             complete: hand_overs.complete,
             handed: hand_overs.handed.into(),
             claims: hand_overs.claims.into_iter().map(Into::into).collect(),
+            closed: hand_overs.closed,
         }
     }
 }

@@ -117,6 +117,7 @@ fn holds() -> HandOvers {
 fn has_all_of(lives: &[Origin]) -> HandOvers {
     HandOvers {
         claims: Vec::new(),
+        closed: false,
         holds: false,
         complete: true,
         handed: lives.iter().map(|node| life(*node)).collect(),

@@ -119,6 +119,7 @@ fn close(state: &mut CausalState, lives: &[Origin]) -> bool {
         let mut digest = say(&mut other, 900);
         digest.hand_overs = HandOvers {
             claims: Vec::new(),
+            closed: false,
             holds: false,
             complete: true,
             handed: handed.collect(),
