@@ -233,7 +233,7 @@ impl Inheritance {
 
     /// Takes over what a donor had of an older domain; the store has it.
     pub fn claim(&mut self, claim: &Claim) {
-        if claim.domain.map >= self.deal.since {
+        if claim.domain.map >= self.deal.since || !claim.is_sound() {
             return;
         }
         match self.claims.get_mut(&claim.domain) {

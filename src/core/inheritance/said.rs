@@ -21,6 +21,14 @@ pub struct Claim {
     pub before: Option<Deal>,
 }
 
+impl Claim {
+    /// Whether a node can have made it: what was before a map is older than it.
+    pub fn is_sound(&self) -> bool {
+        let before = self.before;
+        before.is_none_or(|deal| deal.since < self.domain.map && deal.shards > 0)
+    }
+}
+
 /// Winners that were written under an older map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OlderWrites {

@@ -81,3 +81,16 @@ fn a_keeper_that_is_forgotten_does_not_keep_older_maps_open() {
     inheritance.set_nodes(&without);
     assert!(inheritance.close_if_complete());
 }
+
+#[test]
+fn a_claim_whose_map_follows_itself_is_not_taken() {
+    let mut inheritance = dealt();
+    for before in [deal(1, 2), deal(2, 2), deal(0, 0)] {
+        inheritance.claim(&Claim {
+            before: Some(before),
+            ..claim(domain(1, 0), &[(2, 5)])
+        });
+    }
+    assert!(inheritance.claims().is_empty());
+    assert!(!inheritance.is_ready(&key_of(domain(1, 0), 2)));
+}
