@@ -59,7 +59,7 @@ struct PlanKind {
     /// Clusters with shards, and faults about these on top
     #[arg(long, conflicts_with = "ends")]
     shards: bool,
-    /// With shards, and dealt anew under way (their data does not follow yet: expect failures)
+    /// With shards, and keys dealt anew under way
     #[arg(long, conflicts_with = "ends")]
     reshard: bool,
 }

@@ -24,7 +24,7 @@ use super::sharding::map::Deal;
 use super::stamp::HlcTime;
 use super::wire::Digest;
 
-pub use self::donors::Donors;
+pub use self::donors::{Ahead, Donors};
 pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
 pub use self::standing::{NodeStanding, Standing};
 

@@ -57,6 +57,18 @@ const SHARDS_MUST_HAPPEN: [&str; 9] = [
     "members added",
 ];
 
+/// The same for a batch in which keys are dealt anew.
+const DEALS_MUST_HAPPEN: [&str; 8] = [
+    "shards dealt anew",
+    "hand_overs result=\"ok\"",
+    "keys_taken_over",
+    "requests_refused reason=\"moved\"",
+    "requests that waited for a hand-over",
+    "maps superseded by a larger one",
+    "late hand-overs",
+    "answers without groups of closed maps",
+];
+
 /// The sum of many runs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Batch {
@@ -115,7 +127,14 @@ impl Batch {
         let kinds: BTreeSet<String> = kinds.map(|kind| format!("{kind:?}")).collect();
         let ends = ENDS_MUST_HAPPEN.into_iter().filter(|_| ends);
         let shards = SHARDS_MUST_HAPPEN.into_iter().filter(|_| shards);
-        let events = MUST_HAPPEN.into_iter().chain(ends).chain(shards);
+        let deals = DEALS_MUST_HAPPEN
+            .into_iter()
+            .filter(|_| had(&Kind::Reshard));
+        let events = MUST_HAPPEN
+            .into_iter()
+            .chain(ends)
+            .chain(shards)
+            .chain(deals);
         let events = events.filter(|name| count(name) == 0);
         let kinds = kinds
             .into_iter()

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::core::id::{Address, Dot, Key};
+use crate::core::id::{Address, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsMethod, KvsRequest};
 use crate::messages::causality::{DigestReport, Operation, Seen};
@@ -16,6 +16,9 @@ use crate::node::Node;
 
 /// So often a node is asked whose mailboxes are full: they are empty within the same moment.
 const TRIES_MAX: usize = 100;
+
+/// A request was performed just before it is looked at who did that, in milliseconds.
+const JUST_MS: u64 = 5;
 
 /// A node that has performed a request, right after it.
 #[derive(Debug)]
@@ -44,7 +47,8 @@ impl Performed {
         let read = gateway.request(get, Metadata::default(), None).await?;
         let seen = read.outcome.seen().cloned();
         let hand_overs = gateway.read_hand_overs().await;
-        let closed = hand_overs.is_some_and(|it| it.standing.closed);
+        // Who has just gone over to another map may have closed those before by the one before.
+        let closed = hand_overs.is_some_and(|it| it.standing.closed || it.age_ms <= JUST_MS);
         Some(Self {
             report,
             seen,
@@ -55,8 +59,19 @@ impl Performed {
     /// The write that the node made, of which it gave this metadata: the latest of its own that this names.
     pub(super) fn made(&self, given: &Metadata) -> Option<Dot> {
         let origin = self.report.origin;
-        let counter = given.clocks.get(&self.report.domain)?.get(&origin);
-        (counter > 0).then_some(Dot { origin, counter })
+        let own = given.clocks.get(&self.report.domain);
+        let counter = own.map_or(0, |own| own.get(&origin));
+        if counter > 0 {
+            return Some(Dot { origin, counter });
+        }
+        // Keys were dealt anew since: it was made in the domain before.
+        let its = |(origin, _): &(Origin, u64)| origin.address == self.report.origin.address;
+        let groups = given.clocks.iter().flat_map(|(domain, clock)| {
+            let its = clock.iter().filter(its);
+            its.map(|(origin, counter)| (domain.map, origin.incarnation, Dot { origin, counter }))
+        });
+        let latest = groups.max_by_key(|(map, life, _)| (*map, *life));
+        latest.map(|(_, _, dot)| dot)
     }
 }
 

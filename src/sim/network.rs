@@ -1,6 +1,7 @@
 //! The simulated network: delays, loses, doubles, cuts and holds by seed, and remembers all that
 //! passed as one hash.
 
+mod deals;
 mod state;
 mod transport;
 
@@ -144,6 +145,11 @@ impl Network {
         self.0.borrow().forwards.counts().clone()
     }
 
+    /// How often what happened when keys were dealt anew.
+    pub(super) fn deals(&self) -> [(&'static str, u64); 2] {
+        self.0.borrow().deals.counts()
+    }
+
     /// Who is reached there.
     pub fn node(&self, address: Address) -> Option<Rc<Node>> {
         self.0.borrow().nodes.get(&address).cloned()
@@ -241,6 +247,11 @@ impl Network {
             self.note(|traffic, now_ms| traffic.is_reborn(address, known.at_ms, now_ms));
         }
         if domain.map != known.domain.map {
+            let topology = node.gateway().topology();
+            let mut state = self.0.borrow_mut();
+            let before = known.domain.map;
+            state.deals.enters(address, before, &topology.map, now_ms);
+            drop(state);
             self.note(|traffic, now_ms| traffic.is_dealt(address, known.at_ms, now_ms));
         } else if domain != known.domain {
             self.note(|traffic, now_ms| traffic.enters(address, known.at_ms, now_ms));
@@ -328,6 +339,9 @@ impl Network {
         let answer = answer.map_err(|_| CallError::Refused(503))?;
         if way.call == Call::Forward && renewals == node.gateway().renewals() {
             self.look_after(way, body, &answer, &node).await;
+        }
+        if way.call == Call::Join {
+            self.0.borrow_mut().deals.gives(way.to, body, &answer);
         }
         if self.is_life(way.to, &node) {
             self.look(way.to);

@@ -411,7 +411,7 @@ impl Run {
             cluster: &self.cluster,
             held: distinct.into_values().collect(),
             keys: keys.into_iter().collect(),
-            is_lost: is_plain.then_some(&is_lost),
+            is_lost: (is_plain && !self.forgot_a_map()).then_some(&is_lost),
             forgot_a_map: self.forgot_a_map(),
         };
         recall::judge(&known).await

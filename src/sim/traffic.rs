@@ -15,7 +15,7 @@ use super::run::Violation;
 use crate::core::id::{Address, Incarnation};
 use crate::core::roster::RosterEntry;
 use crate::core::wire::{
-    self, Batch, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer,
+    self, Batch, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Wants,
 };
 use crate::transport::Call;
 
@@ -162,7 +162,11 @@ impl Traffic {
                 self.is_taken_from(to, body, now_ms);
             }
             Call::Join if self.starting.is_waiting(to) => {
-                if let Ok(JoinAnswer::Page(_)) = wire::decode(answer) {
+                // What is frozen is handed over whatever the node is doing.
+                let wants = wire::decode::<JoinRequest>(body).map(|request| request.wants);
+                if wants == Ok(Wants::State)
+                    && let Ok(JoinAnswer::Page(_)) = wire::decode(answer)
+                {
                     self.serves(to, GAVE_A_JOIN, now_ms);
                 }
             }

@@ -69,7 +69,7 @@ impl Causality {
         self.repair.ended();
         self.dealing.donors.clear();
         self.dealing.taking_over = None;
-        self.dealing.behind_since = None;
+        self.dealing.ahead.clear();
         self.gauge_buffer();
     }
 

@@ -7,7 +7,7 @@ use super::Causality;
 use crate::core::Millis;
 use crate::core::frozen::Share;
 use crate::core::id::{Address, Domain, Incarnation, Key, MapId, ShardId};
-use crate::core::inheritance::{Claim, Donors, Nodes, OlderWrites};
+use crate::core::inheritance::{Ahead, Claim, Donors, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
 use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers};
@@ -28,8 +28,8 @@ pub(super) struct Dealing {
     pub(super) entered: Incarnation,
     /// Who has something for this node that it has not taken over yet.
     pub(super) donors: Donors,
-    /// Since when another keeper of the shard has shown something of older maps that is not here.
-    pub(super) behind_since: Option<Millis>,
+    /// Other keepers of the shard that have shown something of older maps that is not here.
+    pub(super) ahead: Ahead,
     /// Whether it was said last that all have handed over.
     pub(super) told_complete: bool,
     /// From whom it is taking over, and since when.
@@ -49,7 +49,7 @@ impl Dealing {
             frozen: Vec::new(),
             entered,
             donors: Donors::new(),
-            behind_since: None,
+            ahead: Ahead::new(),
             told_complete: false,
             taking_over: None,
             dealt_at,
@@ -203,15 +203,12 @@ impl Causality {
         if digest.domain != self.state.domain() || self.serving.status() != Status::Serving {
             return;
         }
-        if !self.state.inherited().lacks_from(digest) {
-            self.dealing.behind_since = None;
-            return;
-        }
-        let now = self.parts.uptime.now();
-        let since = *self.dealing.behind_since.get_or_insert(now);
+        let has_more = self.state.inherited().lacks_from(digest);
+        let (keeper, now) = (digest.from.address, self.parts.uptime.now());
         let patience_ms = 2 * self.parts.rules.heartbeat_ms;
-        if now - since >= patience_ms && may_join && idle {
-            self.dealing.behind_since = None;
+        let due = self.dealing.ahead.note(keeper, has_more, now, patience_ms);
+        if due && may_join && idle {
+            self.dealing.ahead.clear();
             self.repair.begin(digest.from.address);
             self.join_began = now;
             self.fetch(digest.from.address, Wants::State);

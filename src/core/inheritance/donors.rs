@@ -1,4 +1,4 @@
-//! Who has something of older maps for this node that it has not taken over yet.
+//! Who has something of older maps that this node has not: donors, and other keepers of its shard.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +41,55 @@ impl Donors {
     }
 }
 
+/// Other keepers of the shard that have shown something of older maps which is not here, and since when each has.
+#[derive(Debug, Default)]
+pub struct Ahead(BTreeMap<Address, Millis>);
+
+impl Ahead {
+    /// Nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of whether a keeper has shown more than there is here. True if it has for so long.
+    pub fn note(
+        &mut self,
+        keeper: Address,
+        has_more: bool,
+        now: Millis,
+        patience_ms: Millis,
+    ) -> bool {
+        if !has_more {
+            self.0.remove(&keeper);
+            return false;
+        }
+        let since = *self.0.entry(keeper).or_insert(now);
+        now - since >= patience_ms
+    }
+
+    /// What others have is looked at anew.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::testing::origin;
+
+    #[test]
+    fn a_keeper_that_has_no_more_does_not_hide_that_another_one_has() {
+        let (one, other) = (origin(1).address, origin(2).address);
+        let mut ahead = Ahead::new();
+        assert!(!ahead.note(one, true, 0, 500));
+        assert!(!ahead.note(other, false, 250, 500));
+        assert!(!ahead.note(one, true, 250, 500));
+        assert!(!ahead.note(other, false, 500, 500));
+        assert!(ahead.note(one, true, 500, 500));
+        assert!(!ahead.note(one, false, 750, 500), "it was brought");
+        assert!(!ahead.note(one, true, 1_000, 500));
+    }
 
     #[test]
     fn a_donor_is_not_asked_over_a_link_that_was_cut_since_it_was_heard_of() {

@@ -116,11 +116,9 @@ fn holds() -> HandOvers {
 /// All of `lives` have handed over to it.
 fn has_all_of(lives: &[Origin]) -> HandOvers {
     HandOvers {
-        claims: Vec::new(),
-        closed: false,
-        holds: false,
         complete: true,
         handed: lives.iter().map(|node| life(*node)).collect(),
+        ..HandOvers::default()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::deals::Deals;
 use super::{Tally, Weather};
 use crate::core::id::{Address, Domain};
 use crate::http::forward::Forwarder;
@@ -47,6 +48,7 @@ pub(super) struct State {
     /// What each node has said in its last heartbeat.
     pub(super) heartbeats: BTreeMap<Address, Bytes>,
     pub(super) forwards: Forwards,
+    pub(super) deals: Deals,
     /// Told of each end of a life.
     pub(super) ended: Rc<Notify>,
 }
@@ -83,6 +85,7 @@ impl State {
             looks: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             forwards: Forwards::default(),
+            deals: Deals::default(),
             ended: Rc::default(),
         }
     }

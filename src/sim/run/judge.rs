@@ -285,6 +285,9 @@ impl Run {
         );
         note("answers without groups of closed maps", clients.closed());
         note("requests that waited for a hand-over", clients.held());
+        for (name, value) in self.network.deals() {
+            note(name, value);
+        }
         for (name, value) in self.network.forwards() {
             note(name, value);
         }

@@ -67,7 +67,8 @@ impl Run {
     /// Whether a write was made under an older map, by which keys were dealt in another way.
     pub(super) fn is_older(&self, dot: &Dot, latest: &Latest) -> bool {
         let domain = self.clients.borrow().domain_of(&dot.origin);
-        domain.is_some_and(|domain| Some(domain.map) != latest.since)
+        // If all have forgotten the later maps, they have begun again with the first one.
+        domain.is_some_and(|domain| Some(domain.map) != latest.since) || self.forgot_a_map()
     }
 }
 

@@ -118,11 +118,9 @@ fn close(state: &mut CausalState, lives: &[Origin]) -> bool {
         let handed = lives.iter().map(|life| (life.address, life.incarnation));
         let mut digest = say(&mut other, 900);
         digest.hand_overs = HandOvers {
-            claims: Vec::new(),
-            closed: false,
-            holds: false,
             complete: true,
             handed: handed.collect(),
+            ..HandOvers::default()
         };
         state.note_hand_overs(&digest);
     }

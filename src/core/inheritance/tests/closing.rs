@@ -28,6 +28,38 @@ fn a_keeper_is_complete_once_those_of_its_shard_say_the_same_and_claim_nothing_m
 }
 
 #[test]
+fn who_meets_a_shard_that_has_closed_older_maps_is_not_complete_before_it_has_joined() {
+    let all = [origin(1), origin(2), origin(3)];
+    let closed = HandOvers {
+        closed: true,
+        ..has_all_of(&all)
+    };
+    let mut in_one_shard = nodes(&all);
+    in_one_shard.peers = addresses(&[1, 2]);
+    let mut inheritance = complete();
+    inheritance.set_nodes(&in_one_shard);
+    let says_closed = digest(origin(2), 2, closed);
+    inheritance.note(&says_closed);
+    let why = "what 2 has of older maps it does not say any more";
+    assert!(!inheritance.is_complete(), "{why}");
+    assert!(inheritance.lacks_from(&says_closed));
+    let mut joined = inheritance.clone();
+    joined.merge(&Inherited {
+        closed: Some(Closed {
+            map: deal(2, 3).since,
+            lives: all.iter().map(|node| life(*node)).collect(),
+        }),
+        ..Inherited::default()
+    });
+    assert!(joined.is_complete() && !joined.lacks_from(&says_closed));
+    let mut was_there = complete();
+    was_there.set_nodes(&in_one_shard);
+    was_there.note(&digest(origin(2), 2, has_all_of(&all)));
+    was_there.note(&says_closed);
+    assert!(was_there.is_complete(), "it had shown its claims before");
+}
+
+#[test]
 fn a_key_is_ready_when_its_past_is_here_back_to_somebody_who_had_everything() {
     let (two, one) = (domain(2, 0), domain(1, 0));
     let of = |domain, shards| key_of(domain, shards);
