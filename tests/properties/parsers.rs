@@ -143,6 +143,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
                 complete: says.1,
                 handed,
                 claims: Vec::new(),
+                closed: false,
             },
             from,
             domain,

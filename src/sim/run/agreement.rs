@@ -47,10 +47,10 @@ impl Run {
                 return Some(format!("n{node} has the view {view:?}"));
             }
         }
-        for node in 0..self.cluster.addresses.len() {
+        for (node, map) in maps.iter().enumerate() {
             let standing = self.cluster.gateway(node)?.read_hand_overs().await;
             // There was nothing before a first map, but what those had written who had not heard of it yet.
-            let first = maps[node].before().is_none();
+            let first = map.before().is_none();
             let done =
                 standing.is_some_and(|it| it.standing.settled && (it.standing.closed || first));
             if !done {
