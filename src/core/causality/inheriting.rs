@@ -62,11 +62,14 @@ impl CausalState {
         self.inherited.set_holds(holds);
     }
 
-    /// What can be said of this domain to those who keep its keys later.
+    /// What can be said of this domain to those who keep its keys later: what was covered by counters. A floor says that members agreed on
+    /// an end, who may have been restarted without each other's knowledge, not that what the life had written is here.
     pub fn claim(&self) -> Claim {
+        let mut covered = self.covered.clock().clone();
+        covered.merge(&self.ended.counters().collect());
         Claim {
             domain: self.domain,
-            covered: self.covered.clone(),
+            covered: covered.into(),
             whole: self.inherited.is_whole(),
             before: self.inherited.before(),
         }

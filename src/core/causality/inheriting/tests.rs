@@ -247,3 +247,20 @@ fn who_is_born_again_has_nothing_of_older_maps_either() {
     let again = state.take_over(&hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again.older), [dot(7, 2)]);
 }
+
+#[test]
+fn a_floor_of_the_domain_that_was_left_claims_nothing() {
+    let mut state = CausalState::new(origin(1), Domain::UNSHARDED, LIMITS);
+    let mut covered: Coverage = [(origin(3), 2)].into_iter().collect();
+    covered.end(origin(2).address, origin(2).incarnation.next());
+    let cut = Cut {
+        covered,
+        ..hand_over(origin(3))
+    };
+    state.join(cut).unwrap();
+    assert!(state.covered().has_ended(&origin(2)));
+    let claim = state.claim();
+    assert!(claim.covered.covers(&dot(3, 2)), "{claim:?}");
+    let why = "who agreed on its end may never have had what it had written";
+    assert!(!claim.covered.covers(&dot(2, 1)), "{why}");
+}
