@@ -216,14 +216,38 @@ impl Swim {
             .handle_timer(Timer::RemoveDown(member), &mut self.out);
     }
 
-    /// Goes on as a new life of this node. Does nothing unless it is later than the present one.
+    /// Goes on as a new life of this node, and tells everybody who is up: who went on asking for the earlier one would take it for down. Does
+    /// nothing unless it is later than the present one.
     pub fn renew(&mut self, incarnation: Incarnation, now: Millis) {
         let own = self.identity();
         if !self.left && incarnation > own.incarnation {
             let identity = Identity::new(own.address, incarnation);
+            let up = self.foca.iter_members().map(|member| *member.id());
+            let up: Vec<Identity> = up.collect();
             // Cannot fail: the identities differ.
             let _ = self.foca.change_identity(identity, &mut self.out);
             self.connect();
+            for member in up {
+                // Cannot fail: the header always fits a datagram.
+                let _ = self.foca.announce(member, &mut self.out);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// A member that is up has said otherwise than by a datagram that it lives on as this, a later life than the one known.
+    pub fn meet(&mut self, identity: Identity, now: Millis) {
+        let mut members = self.members();
+        let outlived = members.any(|(known, up)| {
+            up && known.address == identity.address && known.incarnation < identity.incarnation
+        });
+        drop(members);
+        if outlived && !self.left {
+            let alive = Member::new(identity, 0, State::Alive);
+            // Cannot fail: the update is not about this node.
+            let _ = self
+                .foca
+                .apply_many([alive].into_iter(), true, &mut self.out);
             self.settle(now);
         }
     }

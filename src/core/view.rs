@@ -268,6 +268,13 @@ impl Membership {
         }
         if is_plausible(heard.from.incarnation) {
             self.learn(heard.from.address, heard.from.incarnation, now);
+            let Origin {
+                address,
+                incarnation,
+            } = heard.from;
+            if address != self.own {
+                self.swim.meet(Identity::new(address, incarnation), now);
+            }
         }
         self.note_map(heard);
         self.settle(now)

@@ -196,6 +196,36 @@ fn a_later_life_replaces_the_earlier_and_an_earlier_one_never_returns() {
 }
 
 #[test]
+fn who_begins_a_new_life_tells_everybody_who_is_up_at_once() {
+    let (mut a, _) = pair();
+    for number in 3..=9 {
+        let alive = Member::new(identity(number), 0, State::Alive);
+        let told = gossip(identity(2), identity(1), vec![alive]);
+        a.receive(&told, 0).unwrap();
+    }
+    a.take_datagrams();
+    a.renew(identity(1).incarnation.next(), 0);
+    let told = a.take_datagrams().into_iter().map(|(to, _)| to);
+    let told: BTreeSet<Address> = told.collect();
+    let everybody = (2..=9).map(|number| identity(number).address);
+    assert_eq!(told, everybody.collect());
+}
+
+#[test]
+fn a_member_that_is_up_lives_on_as_it_says_and_one_that_is_down_stays_so() {
+    let (mut a, _) = pair();
+    let later = Identity::new(identity(2).address, identity(2).incarnation.next());
+    a.meet(later, 0);
+    assert_eq!(a.members().collect::<Vec<_>>(), [(later, true)]);
+    a.meet(identity(2), 0);
+    assert_eq!(a.members().collect::<Vec<_>>(), [(later, true)]);
+    a.presume_all_down(0);
+    let next = Identity::new(later.address, later.incarnation.next());
+    a.meet(next, 0);
+    assert_eq!(a.members().collect::<Vec<_>>(), [(later, false)]);
+}
+
+#[test]
 fn timers_due_together_fire_in_the_order_of_foca_then_of_their_setting() {
     let mut node = node(1);
     let probe = |token| Timer::ProbeRandomMember(token);
