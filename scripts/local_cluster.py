@@ -124,13 +124,11 @@ class Client:
 class Replica:
     """One replica process and how to start it again."""
 
-    def __init__(self, program, address, view, directory, shards=None):
+    def __init__(self, program, address, view, directory):
         self.address = address
         self.command = [str(program), "replica"]
         self.environment = dict(os.environ, SOCKET_ADDRESS=address, VIEW=",".join(view))
         self.environment.pop("SHARD_COUNT", None)
-        if shards is not None:
-            self.environment["SHARD_COUNT"] = str(shards)
         self.log = pathlib.Path(directory) / f"{address.replace(':', '_')}.log"
         self.process = None
 
@@ -174,9 +172,9 @@ class Replica:
 
 
 class Cluster:
-    """`size` replicas that all know each other, in `shards` if so many are told; a context manager that ends them."""
+    """`size` replicas that all know each other; a context manager that ends them."""
 
-    def __init__(self, program, size=3, shards=None):
+    def __init__(self, program, size=3):
         self.directory = tempfile.TemporaryDirectory(prefix="causet-")
         ports = []
         for _ in range(size):
@@ -184,7 +182,7 @@ class Cluster:
         # Sorted as every /view is.
         self.addresses = [f"127.0.0.1:{port}" for port in sorted(ports)]
         self.replicas = [
-            Replica(program, address, self.addresses, self.directory.name, shards)
+            Replica(program, address, self.addresses, self.directory.name)
             for address in self.addresses
         ]
 
