@@ -186,6 +186,7 @@ fn passed(mut writes: Vec<Write>, way: Way, receiver: &mut CausalState) -> Vec<W
             covered.raise(from, last);
             let page = JoinPage {
                 older: Vec::new(),
+                left: 0,
                 from,
                 covered,
                 time: receiver.time(),

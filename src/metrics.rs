@@ -76,7 +76,9 @@ families! {
     shards: IntGauge("causet_shards");
     /// Hand-overs of what nodes had under older shard maps, by result.
     hand_overs: IntCounterVec("causet_hand_overs_total", &["result"]);
-    /// Keys that they have brought.
+    /// Keys that were asked for by themselves, since requests waited for them, by result.
+    key_hand_overs: IntCounterVec("causet_key_hand_overs_total", &["result"]);
+    /// Keys that hand-overs have brought.
     keys_taken_over: IntCounter("causet_keys_taken_over_total");
     /// Bytes of the answers by which this replica has handed over to others.
     hand_over_bytes: IntCounter("causet_hand_over_bytes_total");

@@ -18,7 +18,7 @@ use causet::core::causality::{CausalState, EndRules, Joined, Untaken, Unusable};
 use causet::core::clock::Relation;
 use causet::core::coverage::Coverage;
 use causet::core::ended::EndedLimits;
-use causet::core::frozen::{Frozen, Share};
+use causet::core::frozen::{Frozen, Share, held_for};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::inheritance::{Nodes, OlderWrites};
 use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
@@ -67,6 +67,8 @@ enum Step {
     Dealt(u8, u8),
     /// From a donor.
     HandOver(AnyPage),
+    /// From a donor, who was asked for these keys alone.
+    Keys(Vec<AnyKey>, AnyPage),
     /// Time passes, and then a heartbeat.
     Wait(u16),
 }
@@ -148,6 +150,10 @@ impl Replica {
             Step::Nodes(nodes) => self.set_nodes(nodes.into()),
             Step::Dealt(shards, own) => self.dealt(shards, own),
             Step::HandOver(page) => self.hand_over(&page.into()),
+            Step::Keys(keys, page) => {
+                let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
+                self.hand_over_keys(&keys, &page.into());
+            }
             Step::Wait(ms) => self.wait(ms),
         }
         self.mind_own_life();
@@ -246,7 +252,7 @@ impl Replica {
         let Some(request) = received(request) else {
             return;
         };
-        if request.wants == Wants::HandOver {
+        if request.wants != Wants::State {
             return self.hands_over(&request);
         }
         if request.domain != self.domain() {
@@ -401,7 +407,7 @@ impl Replica {
 
     fn drop_frozen(&mut self) {
         self.frozen.clear();
-        self.state.set_holds(false);
+        self.state.set_holds(Vec::new());
     }
 
     fn dealt(&mut self, shards: u8, own: u8) {
@@ -432,7 +438,8 @@ impl Replica {
             claim,
             winners: std::mem::take(&mut self.store),
         });
-        self.state.set_holds(true);
+        let held = self.frozen.iter().map(|frozen| frozen.claim.domain);
+        self.state.set_holds(held.collect());
         self.aside.clear();
         // What all keepers of the map before have is let go, and is not here before it was handed over.
         self.was.clear();
@@ -441,16 +448,13 @@ impl Replica {
 
     /// What it holds itself of older maps, and keeps.
     fn take_over_own(&mut self) {
-        let Some(mut share) = self.share() else {
+        let Some(share) = self.share() else {
             return;
         };
-        for frozen in &self.frozen {
-            for older in frozen.difference(&share) {
-                for write in older.writes {
-                    self.store.apply_older(older.domain, write);
-                }
+        for older in held_for(&self.frozen, share, None) {
+            for write in older.writes {
+                self.store.apply_older(older.domain, write);
             }
-            share.claims.push(frozen.claim.clone());
         }
         let claims = self.frozen.iter().map(|frozen| frozen.claim.clone());
         self.state.take_over_own(claims.collect::<Vec<_>>());
@@ -474,9 +478,8 @@ impl Replica {
         let covered = self.state.covered().clone();
         let before = self.state.inherited().inherited();
         match self.state.take_over(&cut) {
-            Ok(Joined { writes, older }) => {
+            Ok(older) => {
                 self.forged |= forged;
-                assert!(writes.is_empty(), "it is of other domains");
                 assert!(self.state.inherited().has_from(cut.from));
                 self.apply_older(older);
             }
@@ -485,32 +488,44 @@ impl Replica {
         assert_eq!(&covered, self.state.covered());
     }
 
+    fn hand_over_keys(&mut self, keys: &[Key], page: &JoinPage) {
+        let mut staging = Staging::new();
+        let Some(Staged::Complete(cut)) = received(page).map(|page| staging.stage(page)) else {
+            return;
+        };
+        let before = self.state.inherited().claims();
+        if let Ok((older, too_many)) = self.state.take_keys(&cut, keys) {
+            self.forged |= claims_too_little(&cut);
+            assert_eq!(too_many, 0);
+            let asked = |write: &Write| keys.contains(&write.key);
+            assert!(older.iter().flat_map(|older| &older.writes).all(asked));
+            self.apply_older(older);
+        }
+        assert_eq!(before, self.state.inherited().claims(), "of other keys");
+    }
+
     /// As the actors do, who ask the causal state first, and then the store.
     fn hands_over(&mut self, request: &JoinRequest) {
         let deal = self.state.inherited().deal();
         if request.domain.map != deal.since {
             return;
         }
-        let mut share = Share {
+        let share = Share {
             domain: request.domain,
             shards: deal.shards,
             claims: request.claims.clone(),
         };
-        let (frozen, rest) = (&self.frozen, self.state.rest());
-        let cut = || {
-            let mut older = Vec::new();
-            for frozen in frozen {
-                older.extend(frozen.difference(&share));
-                share.claims.push(frozen.claim.clone());
-            }
-            Cut {
-                from: self.state.origin(),
-                covered: Coverage::new(),
-                time: self.state.time(),
-                writes: Vec::new(),
-                older,
-                rest,
-            }
+        let keys = match &request.wants {
+            Wants::Keys(keys) => Some(keys.as_slice()),
+            Wants::HandOver | Wants::State => None,
+        };
+        let cut = || Cut {
+            from: self.state.origin(),
+            covered: Coverage::new(),
+            time: self.state.time(),
+            writes: Vec::new(),
+            older: held_for(&self.frozen, share, keys),
+            rest: self.state.rest(),
         };
         let answer = self.sessions.answer(request, self.now, cut);
         assert_understood(&answer);

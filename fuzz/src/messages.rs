@@ -7,7 +7,7 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::given_up::GivenUp;
-use causet::core::id::{Address, Dot, Incarnation, Origin};
+use causet::core::id::{Address, Domain, Dot, Incarnation, Origin};
 use causet::core::inheritance::{Claim, Closed, HandOvers, Inherited, Nodes, OlderWrites};
 use causet::core::roster::RosterEntry;
 use causet::core::sharding::map::{Made, ShardMap};
@@ -155,23 +155,31 @@ impl From<AnyLives> for Vec<(Address, Incarnation)> {
 
 #[derive(Arbitrary, Debug, Clone)]
 pub struct AnyHandOvers {
-    holds: bool,
+    holds: Vec<AnyDomain>,
     complete: bool,
     handed: AnyLives,
     claims: Vec<AnyClaim>,
+    of_keys: Vec<(AnyDomain, AnyCoverage)>,
     closed: bool,
 }
 
 impl From<AnyHandOvers> for HandOvers {
     fn from(hand_overs: AnyHandOvers) -> Self {
         Self {
-            holds: hand_overs.holds,
+            holds: hand_overs.holds.into_iter().map(Into::into).collect(),
             complete: hand_overs.complete,
             handed: hand_overs.handed.into(),
             claims: hand_overs.claims.into_iter().map(Into::into).collect(),
+            of_keys: of_keys(hand_overs.of_keys),
             closed: hand_overs.closed,
         }
     }
+}
+
+fn of_keys(any: Vec<(AnyDomain, AnyCoverage)>) -> Vec<(Domain, Coverage)> {
+    let of_keys = any.into_iter();
+    let of_keys = of_keys.map(|(domain, covered)| (domain.into(), covered.into()));
+    of_keys.collect()
 }
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -198,6 +206,7 @@ impl From<AnyClaim> for Claim {
 pub struct AnyInherited {
     deals: Vec<AnyDeal>,
     claims: Vec<AnyClaim>,
+    of_keys: Vec<(AnyDomain, AnyCoverage)>,
     handed: AnyLives,
     closed: Option<(AnyDomain, AnyLives)>,
 }
@@ -211,6 +220,7 @@ impl From<AnyInherited> for Inherited {
         Self {
             deals: inherited.deals.into_iter().map(Into::into).collect(),
             claims: inherited.claims.into_iter().map(Into::into).collect(),
+            of_keys: of_keys(inherited.of_keys),
             handed: inherited.handed.into(),
             closed,
         }
@@ -445,6 +455,7 @@ pub struct AnyJoinRequest {
     from: AnyOrigin,
     domain: AnyDomain,
     hand_over: bool,
+    keys: Option<Vec<AnyKey>>,
     covered: AnyCoverage,
     claims: Vec<AnyClaim>,
     session: u8,
@@ -456,10 +467,10 @@ impl From<AnyJoinRequest> for JoinRequest {
         Self {
             from: request.from.into(),
             domain: request.domain.into(),
-            wants: if request.hand_over {
-                Wants::HandOver
-            } else {
-                Wants::State
+            wants: match request.keys {
+                Some(keys) => Wants::Keys(keys.into_iter().map(Into::into).collect()),
+                None if request.hand_over => Wants::HandOver,
+                None => Wants::State,
             },
             covered: request.covered.into(),
             claims: request.claims.into_iter().map(Into::into).collect(),
@@ -548,6 +559,7 @@ impl From<AnyPage> for JoinPage {
             time: page.time.into(),
             writes,
             older,
+            left: 0,
             rest,
         }
     }

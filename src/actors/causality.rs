@@ -8,6 +8,7 @@ mod clients;
 mod lives;
 mod peers;
 mod shard;
+mod taking;
 
 use std::sync::Arc;
 use std::time::Duration;

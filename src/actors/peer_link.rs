@@ -21,7 +21,7 @@ use crate::core::wire::{
     self, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, PushAnswer, WireError,
 };
 use crate::messages::causality::{
-    Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded,
+    Deliver, DigestReceived, ExchangeDigest, JoinAdvanced, JoinEnded, OwnLifeSuperseded,
 };
 use crate::messages::mailbox::{Edge, Mail, Reply};
 use crate::messages::peers::{
@@ -55,6 +55,8 @@ pub struct PeerLinkEdges {
     pub exchange: Edge<ExchangeDigest>,
     /// A heartbeat was answered.
     pub digest: Edge<DigestReceived>,
+    /// A join goes on.
+    pub advanced: Edge<JoinAdvanced>,
     /// A join has ended.
     pub joined: Edge<JoinEnded>,
     /// This node's own life is superseded.
@@ -373,11 +375,20 @@ impl PeerLink {
         answer: Result<JoinAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
-        let (asker, wants) = (fetch.request().from, fetch.request().wants);
+        let (from, asker) = (self.address(), fetch.request().from);
+        let wants = fetch.request().wants.clone();
         match self.peer.fetched(fetch, answer, self.now()) {
-            Fetched::Ask(fetch) => self.ask_page(fetch, ctx),
+            Fetched::Ask(fetch) => {
+                self.parts.edges.advanced.tell(JoinAdvanced {
+                    from,
+                    asker,
+                    wants,
+                    progress: fetch.progress(),
+                });
+                self.ask_page(fetch, ctx);
+            }
             Fetched::Ended(result) => self.parts.edges.joined.tell(JoinEnded {
-                from: self.address(),
+                from,
                 asker,
                 wants,
                 result: result.map_err(|error| error.to_string()),

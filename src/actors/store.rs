@@ -7,12 +7,12 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::core::aside::{Aside, Settled};
 use crate::core::coverage::Coverage;
-use crate::core::frozen::{Frozen, Share};
+use crate::core::frozen::{Frozen, Share, held_for};
 use crate::core::id::{Domain, Key};
 use crate::core::inheritance::OlderWrites;
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
 use crate::core::store::{Applied, Store as Winners};
-use crate::core::wire::{JoinAnswer, JoinRefusal, JoinRest};
+use crate::core::wire::{JoinAnswer, JoinRefusal, JoinRest, Wants};
 use crate::core::write::Version;
 use crate::messages::causality::{
     DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
@@ -58,6 +58,8 @@ pub struct Store {
     frozen: Vec<Frozen>,
     /// Of those who take it over.
     hand_overs: JoinSessions,
+    /// Of those who ask for single keys of it.
+    key_hand_overs: JoinSessions,
     aside: Aside,
     full: bool,
     crowded: bool,
@@ -72,6 +74,7 @@ impl Store {
             sessions: JoinSessions::new(parts.joins),
             frozen: Vec::new(),
             hand_overs: JoinSessions::new(parts.joins),
+            key_hand_overs: JoinSessions::new(parts.joins),
             aside: Aside::new(),
             full: false,
             crowded: false,
@@ -95,17 +98,20 @@ impl Store {
     }
 
     /// Takes over from what is frozen here.
-    fn take_own(&mut self, mut share: Share) {
-        for at in 0..self.frozen.len() {
-            let frozen = &self.frozen[at];
-            let older = frozen.difference(&share);
-            share.claims.push(frozen.claim.clone());
-            self.apply_older(older);
-        }
+    fn take_own(&mut self, share: Share) {
+        let older = held_for(&self.frozen, share, None);
+        self.apply_older(older);
+    }
+
+    /// What is open was cut of what was frozen before.
+    fn forget_hand_overs(&mut self) {
+        self.hand_overs = JoinSessions::new(self.parts.joins);
+        self.key_hand_overs = JoinSessions::new(self.parts.joins);
     }
 
     fn gauge_sessions(&self) {
-        let open = as_gauge(self.sessions.len() + self.hand_overs.len());
+        let held = self.hand_overs.len() + self.key_hand_overs.len();
+        let open = as_gauge(self.sessions.len() + held);
         self.parts.metrics.join_sessions.set(open);
     }
 
@@ -146,6 +152,7 @@ impl Actor for Store {
         ctx.run_interval(every, |store, _| {
             store.sessions.expire(store.parts.uptime.now());
             store.hand_overs.expire(store.parts.uptime.now());
+            store.key_hand_overs.expire(store.parts.uptime.now());
             store.gauge_sessions();
         });
     }
@@ -314,7 +321,7 @@ impl Handler<Mail<Freeze>> for Store {
             self.parts.metrics.writes_lost.inc_by(aside as u64);
         }
         self.sessions = JoinSessions::new(self.parts.joins);
-        self.hand_overs = JoinSessions::new(self.parts.joins);
+        self.forget_hand_overs();
         self.gauge_frozen();
         if let Some(share) = share {
             self.take_own(share);
@@ -340,12 +347,12 @@ impl Handler<Mail<ReadHandOver>> for Store {
     fn handle(&mut self, mail: Mail<ReadHandOver>, _: &mut Context<Self>) {
         let ask = mail.open();
         let frozen = &self.frozen;
+        let (keys, sessions) = match &ask.request.wants {
+            Wants::Keys(keys) => (Some(keys.as_slice()), &mut self.key_hand_overs),
+            Wants::HandOver | Wants::State => (None, &mut self.hand_overs),
+        };
         let cut = || {
-            let (mut share, mut inherited, mut older) = (ask.share, ask.inherited, Vec::new());
-            for frozen in frozen {
-                older.extend(frozen.difference(&share));
-                share.claims.push(frozen.claim.clone());
-            }
+            let mut inherited = ask.inherited;
             inherited.claims = frozen.iter().map(|frozen| frozen.claim.clone()).collect();
             inherited
                 .deals
@@ -361,12 +368,12 @@ impl Handler<Mail<ReadHandOver>> for Store {
                 covered: Coverage::new(),
                 time: ask.time,
                 writes: Vec::new(),
-                older,
+                older: held_for(frozen, ask.share, keys),
                 rest,
             }
         };
         let now = self.parts.uptime.now();
-        let answer = self.hand_overs.answer(&ask.request, now, cut);
+        let answer = sessions.answer(&ask.request, now, cut);
         if answer == JoinAnswer::Refused(JoinRefusal::Busy) {
             self.parts.metrics.joins_refused.inc();
         }
@@ -390,7 +397,7 @@ impl Handler<Mail<DropFrozen>> for Store {
             self.parts.metrics.writes_lost.inc_by(writes);
         }
         self.gauge_frozen();
-        self.hand_overs = JoinSessions::new(self.parts.joins);
+        self.forget_hand_overs();
         self.gauge_sessions();
     }
 }

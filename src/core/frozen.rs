@@ -49,6 +49,19 @@ impl Share {
     }
 }
 
+/// What a node holds of older maps for a keeper: all that the keeper lacks, or what there is of these keys alone.
+pub fn held_for(frozen: &[Frozen], mut share: Share, keys: Option<&[Key]>) -> Vec<OlderWrites> {
+    let mut held = Vec::new();
+    for frozen in frozen {
+        held.extend(match keys {
+            Some(keys) => frozen.of_keys(&share, keys),
+            None => frozen.difference(&share),
+        });
+        share.claims.push(frozen.claim.clone());
+    }
+    held
+}
+
 impl Frozen {
     /// How many winners there are.
     pub fn len(&self) -> u64 {
@@ -62,7 +75,7 @@ impl Frozen {
     }
 
     /// What a keeper lacks of it. To be added to what it claims: [`Frozen::claim`].
-    pub fn difference(&self, share: &Share) -> Vec<OlderWrites> {
+    fn difference(&self, share: &Share) -> Vec<OlderWrites> {
         let domain = self.claim.domain;
         let known = share.claim(&domain);
         let nothing = Coverage::new();
@@ -83,6 +96,20 @@ impl Frozen {
         }
         difference.retain(|older| !older.writes.is_empty());
         difference
+    }
+
+    /// What there is of these keys, as far as the keeper keeps them.
+    fn of_keys(&self, share: &Share, keys: &[Key]) -> Vec<OlderWrites> {
+        let kept = keys.iter().filter(|key| share.has(key));
+        let held = kept.filter_map(|key| {
+            let version = self.winners.get(key)?.clone();
+            let older = self.winners.older_domain(&version.dot.origin);
+            let domain = older.unwrap_or(self.claim.domain);
+            let key = key.clone();
+            let writes = vec![Write { key, version }];
+            Some(OlderWrites { domain, writes })
+        });
+        held.collect()
     }
 }
 
@@ -166,6 +193,20 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len() as u64, frozen.len(), "each goes to one");
+    }
+
+    #[test]
+    fn a_key_is_given_by_itself_to_its_keeper_with_the_domain_that_it_was_written_in() {
+        let frozen = frozen(false);
+        let key = |counter| write(1, counter).key;
+        let all = share(domain(2, 0), 1, Vec::new());
+        let given = frozen.of_keys(&all, &[key(3), key(21), key(99)]);
+        assert_eq!(dots(&given, domain(1, 0)), [dot(1, 3)]);
+        assert_eq!(dots(&given, OLDEST), [dot(2, 21)]);
+        assert_eq!(given.len(), 2);
+        let of = deal(2, 3).domain_of(&key(3)).shard.0;
+        let others = share(domain(2, (of + 1) % 3), 3, Vec::new());
+        assert_eq!(frozen.of_keys(&others, &[key(3)]), []);
     }
 
     #[test]

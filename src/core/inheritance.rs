@@ -11,8 +11,10 @@
 
 mod closing;
 mod donors;
+mod key_claims;
 mod said;
 mod standing;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,8 +27,10 @@ use super::stamp::HlcTime;
 use super::wire::Digest;
 
 pub use self::donors::{Ahead, Donors};
+use self::key_claims::KeyClaims;
 pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
 pub use self::standing::{NodeStanding, Standing};
+pub use self::wanted::Wanted;
 
 /// What was last heard of a node.
 #[derive(Debug, Clone)]
@@ -48,6 +52,8 @@ pub struct Inheritance {
     /// Shards of older maps.
     deals: BTreeMap<MapId, u32>,
     claims: BTreeMap<Domain, Claim>,
+    /// Of keys that were handed over before all else.
+    key_claims: KeyClaims,
     handed: BTreeMap<Address, Incarnation>,
     closed: Option<Arc<Closed>>,
     heard: BTreeMap<Address, Progress>,
@@ -60,8 +66,8 @@ pub struct Inheritance {
     /// Other keepers of the same shard.
     peers: BTreeSet<Address>,
     up: BTreeSet<Address>,
-    /// Whether this node holds something of older maps for others.
-    holds: bool,
+    /// The older domains that this node holds something of for others.
+    holds: Vec<Domain>,
 }
 
 /// The nodes of the whole cluster.
@@ -88,6 +94,7 @@ impl Inheritance {
             before: None,
             deals: BTreeMap::new(),
             claims: BTreeMap::new(),
+            key_claims: KeyClaims::new(),
             handed: BTreeMap::new(),
             closed: None,
             heard: BTreeMap::new(),
@@ -96,7 +103,7 @@ impl Inheritance {
             keepers: BTreeSet::new(),
             peers: BTreeSet::new(),
             up: BTreeSet::new(),
-            holds: false,
+            holds: Vec::new(),
         };
         inheritance.deal_anew(deal, before);
         inheritance
@@ -109,15 +116,19 @@ impl Inheritance {
         self.deals
             .extend(older.map(|known| (known.since, known.shards)));
         (self.deal, self.before) = (deal, before);
-        self.claims.clear();
-        self.handed.clear();
+        self.has_nothing();
     }
 
     /// The replica has nothing any more, as after a restart.
     pub fn begin_anew(&mut self) {
-        self.claims.clear();
-        self.handed.clear();
+        self.has_nothing();
         self.closed = None;
+    }
+
+    fn has_nothing(&mut self) {
+        self.claims.clear();
+        self.key_claims.clear();
+        self.handed.clear();
     }
 
     /// How keys are dealt by the present map, and were by the one before; nothing is given up for that.
@@ -156,7 +167,7 @@ impl Inheritance {
             return;
         }
         let mut said = digest.hand_overs.clone();
-        if digest.domain.map == self.deal.since && !said.holds {
+        if digest.domain.map == self.deal.since && said.holds.is_empty() {
             self.has_handed_over(digest.from);
         }
         // Who has closed the older maps does not say any more what it has of them.
@@ -165,6 +176,7 @@ impl Inheritance {
         let shown = known.is_some_and(|known| known.shown);
         if let Some(known) = known.filter(|known| said.closed && known.shown) {
             said.claims.clone_from(&known.said.claims);
+            said.of_keys.clone_from(&known.said.of_keys);
         }
         let progress = Progress {
             life: incarnation,
@@ -179,7 +191,8 @@ impl Inheritance {
     /// Whether the sender of a digest has something for this replica.
     pub fn wants(&self, digest: &Digest) -> bool {
         let now = digest.domain.map == self.deal.since;
-        now && digest.hand_overs.holds && !self.has_from(digest.from) && self.is_valid(digest.from)
+        let holds = !digest.hand_overs.holds.is_empty();
+        now && holds && !self.has_from(digest.from) && self.is_valid(digest.from)
     }
 
     /// Whether this donor has handed over.
@@ -204,6 +217,13 @@ impl Inheritance {
             .any(|(address, life)| mark(address).is_some_and(|mark| life <= mark))
     }
 
+    /// Whether a node is known to hold something for others that this key may be among.
+    pub fn may_have(&self, node: &Address, key: &Key) -> bool {
+        let heard = self.heard.get(node);
+        let mut holds = heard.into_iter().flat_map(|heard| &heard.said.holds);
+        holds.any(|domain| self.may_concern(key, domain))
+    }
+
     /// Everything that this node had of older maps, in this life, is here, or it had nothing.
     pub fn has_handed_over(&mut self, donor: Origin) {
         let life = self.handed.entry(donor.address).or_default();
@@ -212,14 +232,11 @@ impl Inheritance {
 
     /// Takes over what a donor, or another keeper of the shard, had of older maps.
     pub fn merge(&mut self, inherited: &Inherited) {
-        for deal in &inherited.deals {
-            if deal.since < self.deal.since && deal.shards > 0 {
-                self.deals.insert(deal.since, deal.shards);
-            }
-        }
+        self.learn_deals(&inherited.deals);
         for claim in &inherited.claims {
             self.claim(claim);
         }
+        self.merge_of_keys(&inherited.of_keys);
         for (address, incarnation) in &inherited.handed {
             self.has_handed_over(Origin {
                 address: *address,
@@ -229,6 +246,13 @@ impl Inheritance {
         if let Some(closed) = &inherited.closed {
             self.close(closed);
         }
+    }
+
+    fn learn_deals(&mut self, deals: &[Deal]) {
+        let older = |deal: &&Deal| deal.since < self.deal.since && deal.shards > 0;
+        let older = deals.iter().filter(older);
+        self.deals
+            .extend(older.map(|deal| (deal.since, deal.shards)));
     }
 
     /// Takes over what a donor had of an older domain; the store has it.
@@ -279,9 +303,15 @@ impl Inheritance {
                 })
                 .collect(),
             claims: self.claims(),
-            handed: self.handed.iter().map(|(a, life)| (*a, *life)).collect(),
+            of_keys: self.of_keys(),
+            handed: self.handed_list(),
             closed: self.closed.as_deref().cloned(),
         }
+    }
+
+    /// Who has handed over, in which life, sorted by address.
+    fn handed_list(&self) -> Vec<(Address, Incarnation)> {
+        self.handed.iter().map(|(a, life)| (*a, *life)).collect()
     }
 
     /// Whether there can be anything of older maps at all that this replica waits for.
@@ -298,10 +328,8 @@ impl Inheritance {
     pub fn waited_for(&self) -> Vec<Address> {
         let waited_for = |(address, life): (&Address, &Incarnation)| {
             let handed = self.handed.get(address).copied().unwrap_or_default();
-            let holds = self
-                .heard
-                .get(address)
-                .is_some_and(|heard| heard.said.holds);
+            let heard = self.heard.get(address);
+            let holds = heard.is_some_and(|heard| !heard.said.holds.is_empty());
             let due = self.follows() || holds;
             (due && (handed < *life || *life == Incarnation::UNKNOWN)).then_some(*address)
         };
@@ -313,10 +341,15 @@ impl Inheritance {
     pub fn is_ready(&self, key: &Key) -> bool {
         let mut before = self.before;
         while let Some(deal) = before {
-            let Some(claim) = self.claims.get(&deal.domain_of(key)) else {
+            let domain = deal.domain_of(key);
+            let mut claims = self.claims_for(Some(key), &domain).peekable();
+            let Some(claim) = claims.peek() else {
                 return self.is_complete();
             };
-            before = claim.before.filter(|_| !claim.whole);
+            before = claim.before;
+            if claims.any(|claim| claim.whole) {
+                break;
+            }
         }
         true
     }
@@ -331,15 +364,11 @@ impl Inheritance {
         if domain.map > self.deal.since {
             return need.clone();
         }
-        let concerns = |key| {
-            self.older_domain(key, domain.map)
-                .is_none_or(|of| of == *domain)
-        };
-        if !key.is_none_or(concerns) {
+        if !key.is_none_or(|key| self.may_concern(key, domain)) {
             return Clock::new();
         }
-        let covered = self.covered(domain);
-        let mut lacking = covered.map_or_else(|| need.clone(), |covered| covered.lacking(need));
+        let claims = self.claims_for(key, domain);
+        let mut lacking = claims.fold(need.clone(), |need, claim| claim.covered.lacking(&need));
         let complete = self.is_complete();
         lacking.retain(|origin| {
             !(complete && self.is_accounted_for(origin) || self.was_closed(key, domain, origin))
@@ -351,6 +380,12 @@ impl Inheritance {
     fn older_domain(&self, key: &Key, map: MapId) -> Option<Domain> {
         let shards = *self.deals.get(&map)?;
         Some(Deal { since: map, shards }.domain_of(key))
+    }
+
+    /// Whether the key may have been one of this older domain.
+    fn may_concern(&self, key: &Key, domain: &Domain) -> bool {
+        let of = self.older_domain(key, domain.map);
+        of.is_none_or(|of| of == *domain)
     }
 
     /// Whether there is such a shard, or was one under an older map as far as that is known.
@@ -388,8 +423,8 @@ impl Inheritance {
             .filter(|closed| closed.map == self.deal.since)
     }
 
-    /// Takes note of whether this node holds something of older maps for others.
-    pub fn set_holds(&mut self, holds: bool) {
+    /// Takes note of which older domains this node holds something of for others.
+    pub fn set_holds(&mut self, holds: Vec<Domain>) {
         self.holds = holds;
     }
 
@@ -397,26 +432,30 @@ impl Inheritance {
     pub fn hand_overs(&self) -> HandOvers {
         let named = |address: &Address| {
             let heard = self.heard.get(address);
-            self.follows() || heard.is_some_and(|heard| heard.said.holds)
+            self.follows() || heard.is_some_and(|heard| !heard.said.holds.is_empty())
         };
-        let handed = self.handed.iter().filter(|(address, _)| named(address));
+        let mut handed = self.handed_list();
+        handed.retain(|(address, _)| named(address));
+        let closed = self.closed().is_some();
+        let (claims, of_keys) = if closed {
+            (Vec::new(), Vec::new())
+        } else {
+            (self.claims(), self.of_keys())
+        };
         HandOvers {
-            holds: self.holds,
+            holds: self.holds.clone(),
             complete: self.is_complete(),
-            handed: handed.map(|(address, life)| (*address, *life)).collect(),
-            claims: if self.closed().is_some() {
-                Vec::new()
-            } else {
-                self.claims()
-            },
-            closed: self.closed().is_some(),
+            handed,
+            claims,
+            of_keys,
+            closed,
         }
     }
 
     /// Below this stamp nothing that was written under older maps can come any more: all have handed it over and hold it no longer, and
     /// nobody writes under those but with a clock that was set back. So tombstones up to it may go. The promises of those who keep the same shard are seen to elsewhere.
     pub fn frontier(&self) -> HlcTime {
-        if !self.is_complete() || (self.follows() && self.holds) {
+        if !self.is_complete() || (self.follows() && !self.holds.is_empty()) {
             return HlcTime::ZERO;
         }
         let others = self.nodes.iter().filter(|_| self.follows());
@@ -424,7 +463,8 @@ impl Inheritance {
         let promise = |(address, life): (&Address, &Incarnation)| {
             let heard = self.heard.get(address).filter(|heard| heard.life == *life);
             // Under yet another map it would hand that over once more.
-            let done = |heard: &&Progress| heard.map == self.deal.since && !heard.said.holds;
+            let done =
+                |heard: &&Progress| heard.map == self.deal.since && heard.said.holds.is_empty();
             heard
                 .filter(done)
                 .map_or(HlcTime::ZERO, |heard| heard.promise)

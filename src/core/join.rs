@@ -140,6 +140,7 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
         time: cut.time,
         writes: Vec::new(),
         older: Vec::new(),
+        left: 0,
         rest: None,
     };
     let older = cut.older.into_iter().flat_map(|older| {
@@ -166,7 +167,17 @@ fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
     if let Some(page) = pages.last_mut() {
         page.rest = Some(cut.rest);
     }
+    let mut left = 0;
+    for page in pages.iter_mut().rev() {
+        page.left = left;
+        left += writes_in(page);
+    }
     pages
+}
+
+fn writes_in(page: &JoinPage) -> u64 {
+    let older = page.older.iter().map(|older| older.writes.len());
+    (page.writes.len() + older.sum::<usize>()) as u64
 }
 
 fn push_older(older: &mut Vec<OlderWrites>, domain: Domain, write: Write) {
@@ -183,7 +194,17 @@ fn push_older(older: &mut Vec<OlderWrites>, domain: Domain, write: Write) {
 #[derive(Debug, Default)]
 pub struct Staging {
     next_page: u32,
+    progress: Progress,
     joined: Option<Cut>,
+}
+
+/// How far a join is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Writes that have arrived.
+    pub arrived: u64,
+    /// Writes that are to come.
+    pub left: u64,
 }
 
 /// What a page has brought.
@@ -207,6 +228,11 @@ impl Staging {
         Self::default()
     }
 
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
     /// Takes the page that was asked for.
     pub fn stage(&mut self, page: JoinPage) -> Staged {
         let Ok(page) = page.check() else {
@@ -223,6 +249,8 @@ impl Staging {
         if (joined.from, &joined.covered) != (page.from, &page.covered) {
             return Staged::Inconsistent;
         }
+        self.progress.arrived += writes_in(&page);
+        self.progress.left = page.left;
         joined.writes.extend(page.writes);
         joined.older.extend(page.older);
         if let Some(rest) = page.rest {
@@ -279,7 +307,11 @@ mod tests {
             let store_now = 5 + u64::from(page);
             match sessions.answer(&request(1, 7, page), 0, || cut(store_now)) {
                 JoinAnswer::Page(answer) => match staging.stage(answer) {
-                    Staged::AskFor(next) => page = next,
+                    Staged::AskFor(next) => {
+                        let Progress { arrived, left } = staging.progress();
+                        assert!(arrived > 0 && left > 0 && arrived + left == 5);
+                        page = next;
+                    }
                     Staged::Complete(joined) => break joined,
                     Staged::Inconsistent => panic!("one cut"),
                 },
@@ -287,6 +319,11 @@ mod tests {
             }
         };
         assert!(page > 0, "more than one page");
+        let all = Progress {
+            arrived: 5,
+            left: 0,
+        };
+        assert_eq!(staging.progress(), all);
         assert_eq!(joined.writes, cut(5).writes);
     }
 

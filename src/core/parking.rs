@@ -98,6 +98,12 @@ impl<T> ParkingLot<T> {
         Ok(())
     }
 
+    /// Those that no clock releases.
+    pub fn apart(&self) -> impl Iterator<Item = &T> {
+        let parked = self.apart.iter().filter_map(|t| self.parked.get(t));
+        parked.map(|parked| &parked.request)
+    }
+
     /// Takes out those of them that need not wait any longer, in the order they were parked.
     pub fn release_apart(&mut self, mut is_met: impl FnMut(&T) -> bool) -> Vec<T> {
         let parked = &self.parked;

@@ -12,7 +12,7 @@
 
 use super::Millis;
 use super::id::{Address, Domain, Dot, Incarnation, Origin};
-use super::join::{Cut, Staged, Staging};
+use super::join::{Cut, Progress, Staged, Staging};
 use super::link::{Change, Link, LinkRules, Standing};
 use super::outbox::{Outbox, OutboxLimits};
 use super::wire::{
@@ -397,6 +397,11 @@ impl Fetch {
     /// What to ask the peer next.
     pub fn request(&self) -> &JoinRequest {
         &self.request
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.staging.progress()
     }
 
     fn stage(mut self, page: JoinPage) -> Fetched {

@@ -249,12 +249,14 @@ pub struct JoinRequest {
 }
 
 /// What a [`JoinRequest`] asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Wants {
     /// What the answerer has of the domain, as another keeper of the shard.
     State,
     /// What it holds of older maps for the shard of the domain.
     HandOver,
+    /// What it holds of older maps for these keys of that shard.
+    Keys(Vec<Key>),
 }
 
 /// Answer to a [`JoinRequest`].
@@ -298,6 +300,8 @@ pub struct JoinPage {
     pub writes: Vec<Write>,
     /// Winners that were written under older maps, as far as the asker's claims do not cover them.
     pub older: Vec<OlderWrites>,
+    /// How many writes the pages after this one bring.
+    pub left: u64,
     /// In the last page, and only there: what else the answerer knew at the cut.
     pub rest: Option<JoinRest>,
 }
@@ -449,6 +453,7 @@ mod tests {
             time: HlcTime::ZERO,
             writes: vec![write(1, 1), write(1, counter)],
             older: Vec::new(),
+            left: 0,
             rest: Some(JoinRest::default()),
         };
         assert!(page(2).check().is_ok());

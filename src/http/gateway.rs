@@ -351,10 +351,10 @@ impl Gateway {
             }
             Call::Join => {
                 let request: JoinRequest = self.understand(call, body)?;
-                let wants = request.wants;
+                let hands_over = request.wants != Wants::State;
                 let read = |reply| ReadJoin { request, reply };
                 let answer = encoded(self.ask(&self.edges.join, read).await)?;
-                if wants == Wants::HandOver {
+                if hands_over {
                     let bytes = &self.metrics.hand_over_bytes;
                     bytes.inc_by(answer.len() as u64);
                 }

@@ -11,7 +11,7 @@ use super::gateway::Gateway;
 use super::view;
 use crate::core::id::{Address, MapId, ShardId};
 use crate::core::inheritance::NodeStanding;
-use crate::messages::causality::{Dealt, Refusal};
+use crate::messages::causality::{Dealt, HandOverReport, Refusal};
 use crate::messages::view::{MapChange, MapOutcome};
 
 /// How often an added member may turn out not to be one, since another map was made at the same time, before the client is told to
@@ -89,7 +89,7 @@ pub(super) async fn reshard(body: &[u8], gateway: &Gateway) -> Result<HttpRespon
 pub(super) async fn status(gateway: &Gateway) -> Result<HttpResponse, Problem> {
     let report = gateway.hand_overs().await?;
     let topology = gateway.topology();
-    let standing = report.standing;
+    let standing = &report.standing;
     let text = |id: Option<MapId>| id.map(|id| id.to_string());
     let node = |node: &NodeStanding| {
         let shard = topology.map.shard_of_node(node.node);
@@ -102,9 +102,6 @@ pub(super) async fn status(gateway: &Gateway) -> Result<HttpResponse, Problem> {
             "waits-for": node.waits_for.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     };
-    let taking_over = report
-        .taking_over
-        .map(|(from, ms)| serde_json::json!({ "from": from.to_string(), "for-ms": ms }));
     let status = serde_json::json!({
         "map": topology.map.id().to_string(),
         "dealt-by": standing.since.to_string(),
@@ -115,12 +112,39 @@ pub(super) async fn status(gateway: &Gateway) -> Result<HttpResponse, Problem> {
         "this-node": {
             "socket-address": topology.own.to_string(),
             "dealt-ms-ago": report.age_ms,
-            "keys-taken-over": report.keys_taken_over,
             "keys-held-for-others": gateway.metrics().keys_frozen.get(),
-            "taking-over": taking_over,
+            "hand-overs": hand_overs(topology.own, &report),
         },
     });
     Ok(json(StatusCode::OK, status.to_string()))
+}
+
+/// What each other node has handed over to this one, if this one keeps a shard.
+fn hand_overs(own: Address, report: &HandOverReport) -> Vec<serde_json::Value> {
+    let nodes = &report.standing.nodes;
+    let mut this = nodes.iter().filter(|node| node.node == own && node.keeps);
+    let Some(this) = this.next() else {
+        return Vec::new();
+    };
+    let hand_over = |from: Address| {
+        let taken = report.taken.iter().find(|(node, _)| *node == from);
+        let taken = taken.map_or(0, |(_, keys)| *keys);
+        let running = report.taking_over.filter(|it| it.from == from);
+        let state = match running {
+            Some(_) => "running",
+            None if this.waits_for.contains(&from) => "due",
+            None => "done",
+        };
+        serde_json::json!({
+            "from": from.to_string(),
+            "state": state,
+            "for-ms": running.map(|it| report.now - it.began),
+            "keys-moved": taken + running.map_or(0, |it| it.progress.arrived),
+            "keys-left": running.map(|it| it.progress.left),
+        })
+    };
+    let others = nodes.iter().map(|node| node.node);
+    others.filter(|node| *node != own).map(hand_over).collect()
 }
 
 /// Returns once the nodes in the view have settled under a map with so many shards, or with the reason why they will not. Of maps that are

@@ -11,7 +11,7 @@ use crate::core::ended::{Ended, Lost, Settlement};
 use crate::core::given_up::GivenUp;
 use crate::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
 use crate::core::inheritance::Standing;
-use crate::core::join::Cut;
+use crate::core::join::{Cut, Progress};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::store::Summary;
@@ -265,6 +265,19 @@ pub struct DigestReceived {
     pub may_join: bool,
 }
 
+/// `PeerLink` → `Causality`: a page of the join that was asked for has come, and is not the last one.
+#[derive(Debug)]
+pub struct JoinAdvanced {
+    /// From whom.
+    pub from: Address,
+    /// In which life it was asked for.
+    pub asker: Origin,
+    /// Of what.
+    pub wants: Wants,
+    /// How far it is.
+    pub progress: Progress,
+}
+
 /// `PeerLink` → `Causality`: the join that was asked for has ended.
 #[derive(Debug)]
 pub struct JoinEnded {
@@ -409,10 +422,25 @@ pub struct HandOverReport {
     pub standing: Standing,
     /// Milliseconds since this node has gone by the map.
     pub age_ms: Millis,
-    /// Keys that others have handed over to this node since.
-    pub keys_taken_over: u64,
-    /// From whom it is taking over now, and for how many milliseconds.
-    pub taking_over: Option<(Address, Millis)>,
+    /// How many keys each node has handed over to this one since, sorted by address.
+    pub taken: Vec<(Address, u64)>,
+    /// From whom it is taking over now.
+    pub taking_over: Option<TakingOver>,
+    /// When this was.
+    pub now: Millis,
+}
+
+/// A hand-over that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakingOver {
+    /// From whom.
+    pub from: Address,
+    /// Since when.
+    pub began: Millis,
+    /// How many keys have come, and how many are to come.
+    pub progress: Progress,
+    /// When that was logged last.
+    pub told: Millis,
 }
 
 /// node → `Causality`: answer no more clients. After the answer all parked requests are answered

@@ -131,6 +131,7 @@ impl Graph {
             deliver: self.to_causality(),
             exchange: self.to_causality(),
             digest: self.to_causality(),
+            advanced: self.to_causality(),
             joined: self.to_causality(),
             superseded: self.to_causality(),
             turned: self.to_view(),

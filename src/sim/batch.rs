@@ -58,10 +58,11 @@ const SHARDS_MUST_HAPPEN: [&str; 9] = [
 ];
 
 /// The same for a batch in which keys are dealt anew.
-const DEALS_MUST_HAPPEN: [&str; 8] = [
+const DEALS_MUST_HAPPEN: [&str; 9] = [
     "shards dealt anew",
     "hand_overs result=\"ok\"",
     "keys_taken_over",
+    "key_hand_overs result=\"ok\"",
     "requests_refused reason=\"moved\"",
     "requests that waited for a hand-over",
     "maps superseded by a larger one",

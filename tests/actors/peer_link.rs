@@ -26,7 +26,7 @@ use causet::core::wire::{
     self, Batch, Digest, Heartbeat, HeartbeatAnswer, PushAnswer, PushRefusal, Status,
 };
 use causet::messages::causality::{
-    Deliver, DigestReceived, ExchangeDigest, JoinEnded, OwnLifeSuperseded,
+    Deliver, DigestReceived, ExchangeDigest, JoinAdvanced, JoinEnded, OwnLifeSuperseded,
 };
 use causet::messages::peers::{MarkRemoved, Publish, SendHeartbeat, TakeBatch, TakeHeartbeat};
 use causet::messages::view::LinkTurned;
@@ -39,7 +39,7 @@ use crate::support::{Mailbox, Told, answered, pass, probe, probe_of_many, sum_of
 
 sum_of_messages! {
     /// What causality is told, in one order.
-    ToCausality: Deliver, ExchangeDigest, DigestReceived, JoinEnded, OwnLifeSuperseded
+    ToCausality: Deliver, ExchangeDigest, DigestReceived, JoinAdvanced, JoinEnded, OwnLifeSuperseded
 }
 
 const RULES: PeerLinkRules = PeerLinkRules {
@@ -166,6 +166,7 @@ impl Stage {
                 deliver: to_causality.edge(),
                 exchange: to_causality.edge(),
                 digest: to_causality.edge(),
+                advanced: to_causality.edge(),
                 joined: to_causality.edge(),
                 superseded: to_causality.edge(),
                 turned,

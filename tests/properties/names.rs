@@ -131,14 +131,20 @@ pub(crate) fn any_inherited() -> impl Strategy<Value = Inherited> {
         lives,
     });
     let closed = proptest::option::of(closed);
-    (vec(any_deal(), 0..3), any_claims(), any_lives(), closed).prop_map(
-        |(deals, claims, handed, closed)| Inherited {
+    let of = (any_claims(), any_of_keys());
+    (vec(any_deal(), 0..3), of, any_lives(), closed).prop_map(
+        |(deals, (claims, of_keys), handed, closed)| Inherited {
             deals,
             claims,
+            of_keys,
             handed,
             closed,
         },
     )
+}
+
+pub(crate) fn any_of_keys() -> impl Strategy<Value = Vec<(Domain, Coverage)>> {
+    vec((any_domain(), any_coverage()), 0..2)
 }
 
 pub(crate) fn any_rest() -> impl Strategy<Value = JoinRest> {

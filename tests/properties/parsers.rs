@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::{DOMAIN, Replica};
 use crate::names::{
     address, any_claims, any_coverage, any_domain, any_key, any_lives, any_mark, any_metadata,
-    any_origin, any_rest, any_time, any_write, ended, life,
+    any_of_keys, any_origin, any_rest, any_time, any_write, ended, life,
 };
 
 /// What is taken prints back to the same text.
@@ -129,21 +129,24 @@ fn any_digest() -> impl Strategy<Value = Digest> {
     let flags = any::<(bool, bool, bool, bool)>();
     let about = (any_origin(), any_domain(), vec(any_entry(), 0..4));
     let times = (any_time(), any_time());
-    let known = (any_given_up(), any::<(bool, bool)>(), any_lives());
+    let holds = vec(any_domain(), 0..2);
+    let says = (holds, any::<bool>(), any_of_keys());
+    let known = (any_given_up(), says, any_lives());
     (about, any_coverage(), times, flags, known).prop_map(
         |(
             (from, domain, roster),
             covered,
             (promise, frontier),
             flags,
-            (given_up, says, handed),
+            (given_up, (holds, says, of_keys), handed),
         )| Digest {
             hand_overs: HandOvers {
-                holds: says.0,
-                complete: says.1,
+                holds,
+                complete: says,
                 handed,
                 claims: Vec::new(),
-                closed: says.1,
+                of_keys,
+                closed: says,
             },
             from,
             domain,
@@ -196,7 +199,8 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         writes,
     });
     let numbers = any::<(u64, u32)>();
-    let wants = prop_oneof![Just(Wants::State), Just(Wants::HandOver)];
+    let keys = vec(any_key(), 0..3).prop_map(Wants::Keys);
+    let wants = prop_oneof![Just(Wants::State), Just(Wants::HandOver), keys];
     let has = (any_coverage(), any_claims());
     let request = (any_origin(), any_domain(), wants, has, numbers);
     let request = request.prop_map(
@@ -216,13 +220,14 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         any_time(),
         vec(any_write(), 0..3),
         vec((any_domain(), vec(any_write(), 0..3)), 0..2),
-        proptest::option::of(any_rest()),
+        (any::<u64>(), proptest::option::of(any_rest())),
     );
-    let page = page.prop_map(|(from, covered, time, writes, older, rest)| {
+    let page = page.prop_map(|(from, covered, time, writes, older, (left, rest))| {
         let older = older.into_iter();
         let older = older.map(|(domain, writes)| OlderWrites { domain, writes });
         JoinAnswer::Page(JoinPage {
             older: older.collect(),
+            left,
             from,
             covered,
             time,
@@ -493,6 +498,7 @@ fn wild_page() -> impl Strategy<Value = JoinPage> {
     let page = (wild_origin(), wild_coverage(), writes, wild(), wild_rest());
     page.prop_map(|(from, covered, writes, ms, rest)| JoinPage {
         older: Vec::new(),
+        left: ms,
         from,
         covered,
         time: HlcTime {
@@ -534,7 +540,7 @@ proptest! {
         let addresses: Vec<Address> = members.iter().map(|origin| origin.address).collect();
         replica.state.set_members(&addresses, &forgotten);
         for page in pages.iter().filter_map(received) {
-            let JoinPage { from, covered, time, writes, older, rest } = page;
+            let JoinPage { from, covered, time, writes, older, rest, .. } = page;
             let rest = rest.unwrap_or_default();
             let joined = replica.state.join(Cut { from, covered, time, writes, older, rest });
             for write in joined.into_iter().flat_map(|joined| joined.writes) {

@@ -66,10 +66,14 @@ impl Causality {
         if wait == 0 {
             return self.refuse(request.reply, refusal);
         }
+        let key = request.operation.key().cloned();
         match self.parking.park_apart((request, deadline), deadline) {
             Ok(()) => {
                 self.parts.metrics.requests_parked.inc();
                 self.gauge_parked();
+                if let Some(key) = key {
+                    self.want(&key);
+                }
             }
             Err((request, _)) => {
                 self.parts.metrics.parked_overflows.inc();

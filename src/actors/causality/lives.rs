@@ -68,6 +68,7 @@ impl Causality {
         self.crowded_since = None;
         self.repair.ended();
         self.dealing.donors.clear();
+        self.dealing.wanted.clear();
         self.dealing.taking_over = None;
         self.dealing.ahead.clear();
         self.gauge_buffer();
@@ -95,6 +96,7 @@ impl Causality {
             self.release_parked();
         }
         self.release_decided();
+        self.keep_wanted();
         let rules = self.parts.rules.ends;
         self.state.expire_ended(&rules);
         let remembered = as_gauge(self.state.ended().len());

@@ -5,6 +5,7 @@ use actix::{Context, Handler};
 use super::Causality;
 use crate::core::causality::{Joined, Untaken, Unusable};
 use crate::core::id::{Address, Domain};
+use crate::core::join::Cut;
 use crate::core::serving::{Admission, Mending};
 use crate::core::wire::{
     Batch, Digest, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, PushRefusal, Status, Wants,
@@ -135,6 +136,7 @@ impl Causality {
 
     /// Asks a peer; answered by a `JoinEnded`.
     pub(super) fn fetch(&mut self, from: Address, wants: Wants) {
+        log::debug!("asking {from} for {wants:?}");
         let request = JoinRequest {
             from: self.state.origin(),
             domain: self.state.domain(),
@@ -145,7 +147,6 @@ impl Causality {
             page: 0,
         };
         self.next_session += 1;
-        log::debug!("asking {from} for {wants:?}");
         self.parts.edges.fetch.tell(FetchJoin { from, request });
     }
 
@@ -171,9 +172,14 @@ impl Causality {
             // An earlier life had asked.
             return;
         }
-        if wants == Wants::HandOver {
-            return self.hand_over_ended(from, result);
+        match wants {
+            Wants::State => self.state_ended(from, result),
+            Wants::HandOver => self.hand_over_ended(from, result),
+            Wants::Keys(keys) => self.keys_ended(from, &keys, result),
         }
+    }
+
+    fn state_ended(&mut self, from: Address, result: Result<Cut, String>) {
         self.repair.ended();
         let joined = result.and_then(|cut| {
             self.state
@@ -289,7 +295,7 @@ impl Handler<Mail<ReadJoin>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadJoin>, _: &mut Context<Self>) {
         let ReadJoin { request, reply } = mail.open();
-        if request.wants == Wants::HandOver {
+        if request.wants != Wants::State {
             return self.hand_over(request, reply);
         }
         let room = self.parts.edges.difference.has_room();

@@ -1,5 +1,7 @@
 //! This replica's place in the shard map, and what is handed over when that changes (design §7, ADR 13).
 
+use std::collections::BTreeMap;
+
 use actix::{Context, Handler};
 use rand::Rng;
 
@@ -7,10 +9,9 @@ use super::Causality;
 use crate::core::Millis;
 use crate::core::frozen::Share;
 use crate::core::id::{Address, Domain, Incarnation, Key, MapId, ShardId};
-use crate::core::inheritance::{Ahead, Claim, Donors, Nodes, OlderWrites};
-use crate::core::join::Cut;
+use crate::core::inheritance::{Ahead, Claim, Donors, Nodes, OlderWrites, Wanted};
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
-use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers};
+use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers, TakingOver};
 use crate::messages::mailbox::{Mail, Reply};
 use crate::messages::store::{ApplyOlder, DropFrozen, Freeze, ReadHandOver, TakeOwn};
 use crate::messages::view::{IncarnationRenewed, ViewChanged};
@@ -28,16 +29,18 @@ pub(super) struct Dealing {
     pub(super) entered: Incarnation,
     /// Who has something for this node that it has not taken over yet.
     pub(super) donors: Donors,
+    /// Keys of which requests cannot wait until a donor has given all that it has.
+    pub(super) wanted: Wanted,
     /// Other keepers of the shard that have shown something of older maps that is not here.
     pub(super) ahead: Ahead,
     /// Whether it was said last that all have handed over.
     pub(super) told_complete: bool,
-    /// From whom it is taking over, and since when.
-    pub(super) taking_over: Option<(Address, Millis)>,
+    /// From whom it is taking over all that is held for its shard.
+    pub(super) taking_over: Option<TakingOver>,
     /// Since when it has gone by the present deal.
     pub(super) dealt_at: Millis,
-    /// Keys that others have handed over since.
-    pub(super) keys_taken_over: u64,
+    /// How many keys each node has handed over since.
+    pub(super) taken: BTreeMap<Address, u64>,
     /// Who waits for the cluster to have settled, and under which map.
     pub(super) awaiting: Vec<(MapId, Reply<Dealt>)>,
 }
@@ -49,11 +52,12 @@ impl Dealing {
             frozen: Vec::new(),
             entered,
             donors: Donors::new(),
+            wanted: Wanted::new(),
             ahead: Ahead::new(),
             told_complete: false,
             taking_over: None,
             dealt_at,
-            keys_taken_over: 0,
+            taken: BTreeMap::new(),
             awaiting: Vec::new(),
         }
     }
@@ -115,7 +119,7 @@ impl Causality {
         let renewed = &self.parts.edges.renewed;
         renewed.tell(IncarnationRenewed { incarnation });
         self.dealing.dealt_at = self.parts.uptime.now();
-        self.dealing.keys_taken_over = 0;
+        self.dealing.taken.clear();
         if had && another_deal && !is_over {
             let share = self.share();
             self.dealing.frozen.push((claim.clone(), life));
@@ -125,7 +129,7 @@ impl Causality {
                 claim,
                 share: share.clone(),
             });
-            self.state.set_holds(true);
+            self.note_what_is_held();
             self.go_on_serving();
             if share.is_some() {
                 self.state.take_over_own(self.own_claims());
@@ -145,6 +149,12 @@ impl Causality {
             self.begin_with_nothing();
         }
         self.beat();
+    }
+
+    fn note_what_is_held(&mut self) {
+        let frozen = self.dealing.frozen.iter();
+        let domains = frozen.map(|(claim, _)| claim.domain).collect();
+        self.state.set_holds(domains);
     }
 
     fn go_on_serving(&mut self) {
@@ -193,6 +203,7 @@ impl Causality {
             self.dealing.donors.note(digest.from, may_join, now);
         }
         self.take_over_next();
+        self.ask_for_keys();
         self.mind_claims(digest, may_join);
         self.mind_older_maps();
     }
@@ -213,53 +224,6 @@ impl Causality {
             self.join_began = now;
             self.fetch(digest.from.address, Wants::State);
         }
-    }
-
-    /// One donor after the other, so that each brings what those before lacked.
-    fn take_over_next(&mut self) {
-        if self.dealing.taking_over.is_some() || self.serving.status() != Status::Serving {
-            return;
-        }
-        let (now, fresh_ms) = (self.parts.uptime.now(), 2 * self.parts.rules.heartbeat_ms);
-        while let Some(donor) = self.dealing.donors.next(now, fresh_ms) {
-            if !self.state.inherited().has_from(donor) {
-                self.dealing.taking_over = Some((donor.address, now));
-                return self.fetch(donor.address, Wants::HandOver);
-            }
-        }
-    }
-
-    pub(super) fn hand_over_ended(&mut self, from: Address, result: Result<Cut, String>) {
-        let Some((_, began)) = self.dealing.taking_over.take() else {
-            return;
-        };
-        let took = self.parts.uptime.now() - began;
-        let taken = result.and_then(|cut| {
-            let joined = self.state.take_over(&cut);
-            joined.map_err(|outlived| outlived.to_string())
-        });
-        let outcome = match taken {
-            Ok(joined) => {
-                let older = joined.older;
-                let keys: usize = older.iter().map(|older| older.writes.len()).sum();
-                let domain = self.state.domain();
-                log::info!("took over {keys} keys for {domain} from {from} in {took} ms");
-                self.dealing.keys_taken_over += keys as u64;
-                self.parts.metrics.keys_taken_over.inc_by(keys as u64);
-                self.apply_older(older);
-                self.release_decided();
-                "ok"
-            }
-            Err(reason) => {
-                log::info!("taking over from {from} failed: {reason}");
-                "failed"
-            }
-        };
-        let hand_overs = &self.parts.metrics.hand_overs;
-        hand_overs.with_label_values(&[outcome]).inc();
-        self.take_over_next();
-        self.mind_older_maps();
-        self.beat();
     }
 
     /// Has the store apply these. Requests that wait are not looked at: there may be more to apply of what has become visible.
@@ -311,7 +275,7 @@ impl Causality {
     fn drop_frozen(&mut self, given_up: bool, domain: Option<Domain>) {
         let goes = |claim: &Claim| domain.is_none_or(|domain| claim.domain == domain);
         self.dealing.frozen.retain(|(claim, _)| !goes(claim));
-        self.state.set_holds(!self.dealing.frozen.is_empty());
+        self.note_what_is_held();
         let drop_frozen = &self.parts.edges.drop_frozen;
         drop_frozen.tell(DropFrozen { given_up, domain });
     }
@@ -380,12 +344,13 @@ impl Handler<Mail<ReadHandOvers>> for Causality {
 
     fn handle(&mut self, mail: Mail<ReadHandOvers>, _: &mut Context<Self>) {
         let now = self.parts.uptime.now();
-        let taking_over = self.dealing.taking_over;
+        let taken = &self.dealing.taken;
         let _ = mail.open().reply.send(HandOverReport {
             standing: self.state.inherited().standing(),
             age_ms: now - self.dealing.dealt_at,
-            keys_taken_over: self.dealing.keys_taken_over,
-            taking_over: taking_over.map(|(from, since)| (from, now - since)),
+            taken: taken.iter().map(|(from, keys)| (*from, *keys)).collect(),
+            taking_over: self.dealing.taking_over,
+            now,
         });
     }
 }

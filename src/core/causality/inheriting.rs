@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CausalState, Joined};
+use super::CausalState;
 use crate::core::ended::Settlement;
-use crate::core::id::{Domain, Origin};
-use crate::core::inheritance::{Claim, Inheritance, Nodes, OlderWrites};
+use crate::core::id::{Domain, Key, Origin};
+use crate::core::inheritance::{Claim, Inheritance, Inherited, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::wire::Digest;
@@ -57,8 +57,8 @@ impl CausalState {
         self.inherited.note(digest);
     }
 
-    /// Takes note of whether this node holds something of older maps for others.
-    pub fn set_holds(&mut self, holds: bool) {
+    /// Takes note of which older domains this node holds something of for others.
+    pub fn set_holds(&mut self, holds: Vec<Domain>) {
         self.inherited.set_holds(holds);
     }
 
@@ -87,7 +87,42 @@ impl CausalState {
     ///
     /// # Errors
     /// If the donor is forgotten, or a later life of it is known; nothing was taken.
-    pub fn take_over(&mut self, cut: &Cut) -> Result<Joined, DonorOutlived> {
+    pub fn take_over(&mut self, cut: &Cut) -> Result<Vec<OlderWrites>, DonorOutlived> {
+        self.check_donor(cut)?;
+        if self.inherited.has_from(cut.from) {
+            return Ok(Vec::new());
+        }
+        let older = self.take_older(cut);
+        self.inherited.has_handed_over(cut.from);
+        Ok(older)
+    }
+
+    /// Takes over what a donor had of older maps of these keys alone. Returns what is to be applied, and how many of the keys are more than
+    /// can be remembered: requests for those wait for all that the donor has.
+    ///
+    /// # Errors
+    /// As [`take_over`](Self::take_over).
+    pub fn take_keys(
+        &mut self,
+        cut: &Cut,
+        keys: &[Key],
+    ) -> Result<(Vec<OlderWrites>, usize), DonorOutlived> {
+        self.check_donor(cut)?;
+        if self.inherited.has_from(cut.from) {
+            // They are here with all else, and may have been deleted since.
+            return Ok((Vec::new(), 0));
+        }
+        let mut older = self.lacking_of(&cut.older);
+        for older in &mut older {
+            older.writes.retain(|write| keys.contains(&write.key));
+        }
+        self.observe_older(&older);
+        let Inherited { deals, claims, .. } = &cut.rest.inherited;
+        let too_many = self.inherited.claim_keys(keys, deals, claims);
+        Ok((older, too_many))
+    }
+
+    fn check_donor(&mut self, cut: &Cut) -> Result<(), DonorOutlived> {
         if !self.inherited.is_valid(cut.from) {
             return Err(DonorOutlived);
         }
@@ -96,21 +131,30 @@ impl CausalState {
             self.inherited.has_handed_over(cut.from);
             return Err(DonorOutlived);
         }
-        let older = self.take_older(cut);
-        self.inherited.has_handed_over(cut.from);
-        let writes = Vec::new();
-        Ok(Joined { writes, older })
+        Ok(())
     }
 
     /// Takes what is not here yet, by the claims of this moment: an answer may have been long on its way.
     pub(super) fn take_older(&mut self, cut: &Cut) -> Vec<OlderWrites> {
+        let older = self.lacking_of(&cut.older);
+        self.observe_older(&older);
+        self.inherited.merge(&cut.rest.inherited);
+        self.resettle();
+        older
+    }
+
+    fn lacking_of(&self, older: &[OlderWrites]) -> Vec<OlderWrites> {
         let lacking = |older: &OlderWrites| {
             let lacks = |write: &&Write| !self.inherited.covers(&older.domain, &write.dot());
             let writes = older.writes.iter().filter(lacks).cloned().collect();
             let domain = older.domain;
             OlderWrites { domain, writes }
         };
-        let older: Vec<OlderWrites> = cut.older.iter().map(lacking).collect();
+        older.iter().map(lacking).collect()
+    }
+
+    /// What is taken over is not stamped above what is written here next.
+    fn observe_older(&mut self, older: &[OlderWrites]) {
         for write in older.iter().flat_map(|older| &older.writes) {
             let time = write.version.time;
             self.time = self.time.max(time);
@@ -118,9 +162,6 @@ impl CausalState {
                 self.newest_tombstone = self.newest_tombstone.max(time);
             }
         }
-        self.inherited.merge(&cut.rest.inherited);
-        self.resettle();
-        older
     }
 
     /// Closes the older maps if all that any keeper needs of them is with all. True if

@@ -30,7 +30,8 @@ impl Inheritance {
             let said = &heard.said;
             // It had closed the older maps before it was ever heard of: what it has of them is known once it has given a join.
             let known = heard.shown || !self.follows() || self.closed().is_some();
-            known && (!self.follows() || has_all(&said.handed)) && !self.lacks_any(&said.claims)
+            let lacks = self.lacks_any(&said.claims) || self.lacks_any_key(&said.of_keys);
+            known && (!self.follows() || has_all(&said.handed)) && !lacks
         })
     }
 
@@ -40,7 +41,10 @@ impl Inheritance {
         let heard = self.heard.get(&digest.from.address);
         let unknown = heard.is_some_and(|heard| !heard.shown);
         let unknown = unknown && self.follows() && self.closed().is_none();
-        unknown || self.lacks_any(&digest.hand_overs.claims)
+        let said = &digest.hand_overs;
+        // Whoever has handed over single keys brings them with all else, unless it is gone.
+        let lacks_keys = || self.lacks_any_key(&said.of_keys) && self.waited_for().is_empty();
+        unknown || self.lacks_any(&said.claims) || lacks_keys()
     }
 
     /// Whether another keeper of the shard has something of older maps that is not here.
@@ -61,7 +65,7 @@ impl Inheritance {
             handed.is_some_and(|handed| is_among(handed, &own.address, own.incarnation))
         };
         let complete = !self.keepers.contains(&self.own) || self.is_complete();
-        self.holds && complete && others.all(has_it)
+        !self.holds.is_empty() && complete && others.all(has_it)
     }
 
     /// The other keepers, but for those that are forgotten.

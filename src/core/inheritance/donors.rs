@@ -1,13 +1,17 @@
 //! Who has something of older maps that this node has not: donors, and other keepers of its shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::Millis;
 use crate::core::id::{Address, Origin};
 
 /// Donors, as they were last heard of.
 #[derive(Debug, Default)]
-pub struct Donors(BTreeMap<Address, (Origin, Millis)>);
+pub struct Donors {
+    known: BTreeMap<Address, (Origin, Millis)>,
+    /// Those that were not asked yet for all that they have, since they were heard of.
+    due: BTreeSet<Address>,
+}
 
 impl Donors {
     /// None.
@@ -18,26 +22,40 @@ impl Donors {
     /// Takes note of a donor that may be asked now, or of one that may not: its link has to settle first.
     pub fn note(&mut self, donor: Origin, may_join: bool, now: Millis) {
         if may_join {
-            self.0.insert(donor.address, (donor, now));
+            self.known.insert(donor.address, (donor, now));
+            self.due.insert(donor.address);
         } else {
-            self.0.remove(&donor.address);
+            self.drop(&donor.address);
         }
     }
 
-    /// The next one to be asked. Who was heard of longer ago than `fresh_ms` is not: its link may have been out since, and it is
+    /// A donor that could not answer is not asked for anything before it is heard of again.
+    pub fn drop(&mut self, donor: &Address) {
+        self.known.remove(donor);
+        self.due.remove(donor);
+    }
+
+    /// Those that may be asked. Who was heard of longer ago than `fresh_ms` may not: its link may have been out since, and it is
     /// noted again if it is not.
+    pub fn present(&self, now: Millis, fresh_ms: Millis) -> impl Iterator<Item = Origin> {
+        let fresh = move |(_, at): &&(Origin, Millis)| now - at <= fresh_ms;
+        self.known.values().filter(fresh).map(|(donor, _)| *donor)
+    }
+
+    /// The next one of them to be asked for all that it has.
     pub fn next(&mut self, now: Millis, fresh_ms: Millis) -> Option<Origin> {
-        while let Some((_, (donor, at))) = self.0.pop_first() {
-            if now - at <= fresh_ms {
-                return Some(donor);
-            }
-        }
-        None
+        let next = {
+            let mut present = self.present(now, fresh_ms);
+            present.find(|donor| self.due.contains(&donor.address))
+        }?;
+        self.due.remove(&next.address);
+        Some(next)
     }
 
     /// Whoever is asked for another domain is noted again.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.known.clear();
+        self.due.clear();
     }
 }
 
@@ -101,5 +119,8 @@ mod tests {
         donors.note(origin(1), false, 3_100);
         assert_eq!(donors.next(3_200, 500), Some(origin(2)), "1 has to settle");
         assert_eq!(donors.next(3_200, 500), None);
+        assert!(donors.present(3_200, 500).eq([origin(2)]), "for one key");
+        donors.drop(&origin(2).address);
+        assert_eq!(donors.present(3_200, 500).count(), 0);
     }
 }

@@ -69,6 +69,8 @@ pub struct Inherited {
     pub deals: Vec<Deal>,
     /// What is here of them.
     pub claims: Vec<Claim>,
+    /// What is here of them of some keys at least, in coverages as in claims.
+    pub of_keys: Vec<(Domain, Coverage)>,
     /// Who has handed over, in which life. In what a donor gives: in which lives it had what it holds.
     pub handed: Vec<(Address, Incarnation)>,
     /// What is closed.
@@ -78,14 +80,16 @@ pub struct Inherited {
 /// How far a node is, as its digests say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HandOvers {
-    /// Whether it holds something of older maps for others to take.
-    pub holds: bool,
+    /// The older domains that it holds something of for others to take.
+    pub holds: Vec<Domain>,
     /// Whether all that it knows of have handed over to it.
     pub complete: bool,
     /// Who has, in which life, sorted by address.
     pub handed: Vec<(Address, Incarnation)>,
     /// What it has of older maps, until these are closed.
     pub claims: Vec<Claim>,
+    /// What it has of them of some keys at least, likewise.
+    pub of_keys: Vec<(Domain, Coverage)>,
     /// Whether these are closed, as it knows.
     pub closed: bool,
 }

@@ -1,7 +1,7 @@
 //! How far hand-overs are, as one node knows it.
 
 use super::{Inheritance, Progress, is_among};
-use crate::core::id::{Address, Incarnation, MapId};
+use crate::core::id::{Address, Domain, Incarnation, MapId};
 
 /// How far the cluster is with what was written under older maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,23 +40,19 @@ impl Inheritance {
     /// nodes that are not up.
     pub fn is_settled(&self) -> bool {
         let all_up = self.nodes.keys().all(|node| self.up.contains(node));
-        let held = |holds: bool| holds && all_up;
+        let held = |holds: &[Domain]| !holds.is_empty() && all_up;
         let settled = |node: &Address| {
             if *node == self.own {
                 let has = !self.keepers.contains(node) || self.has_all_of(&self.handed_list());
-                return !held(self.holds) && has;
+                return !held(&self.holds) && has;
             }
             self.heard.get(node).is_some_and(|heard| {
                 heard.map == self.deal.since
-                    && !held(heard.said.holds)
+                    && !held(&heard.said.holds)
                     && (!self.keepers.contains(node) || self.has_all_of(&heard.said.handed))
             })
         };
         self.up.iter().all(settled)
-    }
-
-    fn handed_list(&self) -> Vec<(Address, Incarnation)> {
-        self.handed.iter().map(|(a, life)| (*a, *life)).collect()
     }
 
     /// Whether the nodes that are up are all among these.
@@ -102,7 +98,10 @@ impl Inheritance {
             up: self.up.contains(node),
             keeps,
             since,
-            holds: heard.map_or(own && self.holds, |heard| heard.said.holds),
+            holds: match heard {
+                Some(heard) => !heard.said.holds.is_empty(),
+                None => own && !self.holds.is_empty(),
+            },
             waits_for,
         }
     }

@@ -108,7 +108,7 @@ fn digest(node: Origin, n: u64, said: HandOvers) -> Digest {
 fn holds() -> HandOvers {
     HandOvers {
         claims: Vec::new(),
-        holds: true,
+        holds: vec![domain(1, 0), domain(1, 1)],
         ..HandOvers::default()
     }
 }
@@ -440,9 +440,9 @@ fn tombstones_stay_until_all_have_handed_over_and_promised_not_to_write_below_th
         inheritance.note(&digest(origin(n), 2, HandOvers::default()));
     }
     assert_eq!(inheritance.frontier(), at(2).min(at(3)));
-    inheritance.set_holds(true);
+    inheritance.set_holds(vec![domain(1, 0)]);
     assert_eq!(inheritance.frontier(), HlcTime::ZERO, "{held}");
-    inheritance.set_holds(false);
+    inheritance.set_holds(Vec::new());
     inheritance.set_nodes(&nodes(&[origin(1), origin(2), later(3)]));
     inheritance.has_handed_over(later(3));
     assert_eq!(
@@ -464,7 +464,7 @@ fn a_cluster_has_settled_when_all_that_are_up_go_by_the_map_and_have_what_the_ot
     assert!(!inheritance.is_settled(), "one lacks something");
     inheritance.note(&digest(origin(3), 2, has_all_of(&all)));
     assert!(inheritance.is_settled());
-    inheritance.set_holds(true);
+    inheritance.set_holds(vec![domain(1, 0)]);
     assert!(!inheritance.is_settled(), "this one holds something still");
     let mut down = nodes(&[origin(1), origin(2), origin(3), origin(4)]);
     down.up = addresses(&[1, 2, 3]);

@@ -232,6 +232,7 @@ fn its_own_call_proves_nothing_about_the_way_to_it() {
 fn page(counter: u64, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
         older: Vec::new(),
+        left: 0,
         from: origin(1),
         covered: [(origin(1), 9)].into_iter().collect(),
         time: HlcTime::ZERO,

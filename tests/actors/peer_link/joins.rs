@@ -14,6 +14,7 @@ use crate::support::{in_virtual_time, pass};
 
 fn page(writes: Vec<Write>, last: bool) -> JoinAnswer {
     JoinAnswer::Page(JoinPage {
+        left: 0,
         older: Vec::new(),
         from: origin(1),
         covered: clock(&[(1, 9)]).into(),
@@ -100,6 +101,7 @@ fn fails_at_the_second_page(answer: impl FnOnce(Open)) {
 fn a_page_of_another_cut_fails_the_join() {
     fails_at_the_second_page(|call| {
         call.answer(&JoinAnswer::Page(JoinPage {
+            left: 0,
             older: Vec::new(),
             from: origin(1),
             covered: clock(&[(1, 10)]).into(),
@@ -157,6 +159,7 @@ fn an_empty_difference_is_a_whole_one() {
     in_virtual_time(async {
         let (stage, call) = asked().await;
         call.answer(&JoinAnswer::Page(JoinPage {
+            left: 0,
             older: Vec::new(),
             from: origin(1),
             covered: Coverage::new(),

@@ -89,7 +89,7 @@ fn a_key_is_ready_when_its_past_is_here_back_to_somebody_who_had_everything() {
 fn what_is_held_goes_when_every_keeper_names_its_holder_and_waits_for_nobody() {
     let all = [origin(1), origin(2), origin(3)];
     let mut inheritance = complete();
-    inheritance.set_holds(true);
+    inheritance.set_holds(vec![domain(1, 0)]);
     assert!(!inheritance.may_let_go(origin(1)));
     inheritance.note(&digest(origin(2), 2, has_all_of(&all)));
     inheritance.note(&digest(origin(3), 2, has_all_of(&all[1..])));
@@ -97,7 +97,7 @@ fn what_is_held_goes_when_every_keeper_names_its_holder_and_waits_for_nobody() {
     inheritance.note(&digest(origin(3), 2, has_all_of(&all)));
     assert!(inheritance.may_let_go(origin(1)));
     assert!(!inheritance.may_let_go(later(1)), "in another life");
-    inheritance.set_holds(false);
+    inheritance.set_holds(Vec::new());
     assert!(!inheritance.may_let_go(origin(1)), "it holds nothing");
 }
 
