@@ -30,6 +30,12 @@ pub struct Cluster {
     lives: u64,
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.network.clear();
+    }
+}
+
 impl Cluster {
     /// A cluster of which no node runs yet.
     pub fn new(shape: &Shape, seed: u64) -> Self {

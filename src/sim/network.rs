@@ -111,6 +111,13 @@ impl Network {
         state.nodes.remove(&address)
     }
 
+    /// Lets go of all nodes, whose gates hold on to the network: else neither would ever be freed, nor the runtime that their timers are of.
+    pub(super) fn clear(&self) {
+        let mut state = self.0.borrow_mut();
+        state.nodes.clear();
+        state.forwarders.clear();
+    }
+
     /// Waits until this life of the node is over.
     pub(super) async fn until_ended(&self, address: Address, node: &Rc<Node>) {
         let ended = self.0.borrow().ended.clone();
