@@ -41,6 +41,10 @@ impl Asking {
         } else {
             self.ask_node(&sent, address, &node).await
         };
+        if let Some(told) = &told {
+            // Even if the client hears of it later.
+            self.clients.borrow_mut().note_made(&sent, told);
+        }
         self.network.until_resumed(address).await;
         self.answered(&sent, told);
     }

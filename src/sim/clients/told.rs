@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::Sent;
 use crate::core::clock::Clock;
 use crate::core::ended::{Lost, Settlement};
-use crate::core::id::{Domain, Dot, Origin};
+use crate::core::id::{Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{KvsAnswer, KvsMethod};
 use crate::core::write::Content;
 use crate::messages::causality::{Answer, Outcome, Seen};
 use crate::sim::forwards::Performed;
+use crate::sim::made::Made;
 use crate::sim::named;
 
 /// What became of a request.
@@ -168,6 +169,14 @@ impl Told {
         self.closed = *closed;
         let settlement = Settlement::new(origin, report.domain, &report.covered, &report.ended);
         self.settlement = Some(Arc::new(settlement));
+    }
+
+    /// The write of this key that was made, if one was.
+    pub(super) fn made(&self, key: &Key) -> Option<Made> {
+        let dot = self.dot.filter(|_| self.what == What::Written)?;
+        let tells_of_lost = !self.lost.is_empty();
+        let told = (&self.metadata, self.seen.as_ref(), tells_of_lost);
+        Made::told(key, dot, told)
     }
 
     /// What is wrong with the metadata, if anything: which promise it breaks, and how.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::made::Made;
 use super::super::watch;
 use super::Run;
 use crate::core::id::{Domain, Dot, Key, ShardId};
@@ -9,7 +10,6 @@ use crate::core::inheritance::Claim;
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::stamp::Stamp;
-use crate::core::write::Write;
 use crate::messages::causality::DigestReport;
 
 /// The first session in which nodes are asked for all that they have at a crash; the watch's own never get so far.
@@ -30,18 +30,18 @@ pub(super) struct Holdings {
 
 impl Holdings {
     /// Whether the node has this write of that domain, or a later one in its place.
-    pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Write>) -> bool {
+    pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Made>) -> bool {
         let names = |claim: &Claim| claim.domain == *domain && claim.covered.clock().covers(dot);
-        let keeps = |write: &Write| self.deal.domain_of(&write.key) == self.report.domain;
+        let keeps = |write: &Made| self.deal.domain_of(&write.key) == self.report.domain;
         self.report.domain == *domain && self.report.has(dot)
             || self.frozen.iter().any(names)
             || self.claims.iter().any(names) && write.is_none_or(keeps)
     }
 
     /// Whether it has it by no name: what comes at second hand is taken without a claim.
-    pub(super) fn shows(&self, write: &Write) -> bool {
-        let stamp = self.stamps.get(&write.key);
-        stamp.is_some_and(|stamp| *stamp >= write.version.stamp())
+    pub(super) fn shows(&self, write: &Made) -> bool {
+        let held = self.stamps.get(&write.key).copied();
+        held.is_some() && write.stamp.is_some() && held >= write.stamp
     }
 
     /// All that it can be asked about: writes of its own domain, and of those of which it has something.
