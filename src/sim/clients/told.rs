@@ -136,6 +136,9 @@ impl Told {
             }
             told.learn(performed);
         }
+        if told.what == What::Written && told.dot.is_none() {
+            told.dot = the_only_new(sent.metadata(), &told.metadata);
+        }
         Ok(told)
     }
 
@@ -254,6 +257,22 @@ impl Told {
         let settlement = self.settlement.as_ref().filter(|_| self.exact)?;
         named::ended(given, settlement)
     }
+}
+
+/// The write that was made for these metadata, if just one entry has come to them. There may be more: markers of lives that have ended.
+fn the_only_new(sent: &Metadata, given: &Metadata) -> Option<Dot> {
+    let groups = given.clocks.iter();
+    let dots = groups.flat_map(|(domain, clock)| {
+        clock
+            .iter()
+            .map(move |(origin, counter)| (domain, Dot { origin, counter }))
+    });
+    let is_new = |(domain, dot): &(&Domain, Dot)| {
+        let known = sent.clocks.get(domain);
+        known.is_none_or(|known| !known.covers(dot))
+    };
+    let mut new = dots.filter(is_new).map(|(_, dot)| dot);
+    new.next().filter(|_| new.next().is_none())
 }
 
 /// Whether a write may have been done all the same: somebody who was asked fell silent, or the node itself ends.
