@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{CausalState, Joined};
 use crate::core::ended::Settlement;
 use crate::core::id::{Domain, Origin};
-use crate::core::inheritance::{Claim, Inheritance, Nodes, OlderWrites};
+use crate::core::inheritance::{Claim, Inheritance, Inherited, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::wire::Digest;
@@ -96,21 +96,26 @@ impl CausalState {
             self.inherited.has_handed_over(cut.from);
             return Err(DonorOutlived);
         }
-        let older = self.take_older(cut);
+        let inherited = self.inherited.of_donor(&cut.rest.inherited);
+        let older = self.take_older(&cut.older, &inherited);
         self.inherited.has_handed_over(cut.from);
         let writes = Vec::new();
         Ok(Joined { writes, older })
     }
 
     /// Takes what is not here yet, by the claims of this moment: an answer may have been long on its way.
-    pub(super) fn take_older(&mut self, cut: &Cut) -> Vec<OlderWrites> {
+    pub(super) fn take_older(
+        &mut self,
+        older: &[OlderWrites],
+        inherited: &Inherited,
+    ) -> Vec<OlderWrites> {
         let lacking = |older: &OlderWrites| {
             let lacks = |write: &&Write| !self.inherited.covers(&older.domain, &write.dot());
             let writes = older.writes.iter().filter(lacks).cloned().collect();
             let domain = older.domain;
             OlderWrites { domain, writes }
         };
-        let older: Vec<OlderWrites> = cut.older.iter().map(lacking).collect();
+        let older: Vec<OlderWrites> = older.iter().map(lacking).collect();
         for write in older.iter().flat_map(|older| &older.writes) {
             let time = write.version.time;
             self.time = self.time.max(time);
@@ -118,7 +123,7 @@ impl CausalState {
                 self.newest_tombstone = self.newest_tombstone.max(time);
             }
         }
-        self.inherited.merge(&cut.rest.inherited);
+        self.inherited.merge(inherited);
         self.resettle();
         older
     }
