@@ -7,7 +7,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::core::aside::{Aside, Settled};
 use crate::core::coverage::Coverage;
-use crate::core::frozen::{Frozen, Share, held_for};
+use crate::core::frozen::{Frozen, Share, held_for, said_with};
 use crate::core::id::{Domain, Key};
 use crate::core::inheritance::OlderWrites;
 use crate::core::join::{Cut, JoinLimits, JoinSessions};
@@ -351,26 +351,16 @@ impl Handler<Mail<ReadHandOver>> for Store {
             Wants::Keys(keys) => (Some(keys.as_slice()), &mut self.key_hand_overs),
             Wants::HandOver | Wants::State => (None, &mut self.hand_overs),
         };
-        let cut = || {
-            let mut inherited = ask.inherited;
-            inherited.claims = frozen.iter().map(|frozen| frozen.claim.clone()).collect();
-            inherited
-                .deals
-                .extend(frozen.iter().map(|frozen| frozen.deal));
-            let lives = frozen.iter().map(|frozen| (ask.from.address, frozen.life));
-            inherited.handed = lives.collect();
-            let rest = JoinRest {
-                inherited,
+        let cut = || Cut {
+            from: ask.from,
+            covered: Coverage::new(),
+            time: ask.time,
+            writes: Vec::new(),
+            older: held_for(frozen, ask.share, keys),
+            rest: JoinRest {
+                inherited: said_with(frozen, ask.from.address, ask.inherited),
                 ..JoinRest::default()
-            };
-            Cut {
-                from: ask.from,
-                covered: Coverage::new(),
-                time: ask.time,
-                writes: Vec::new(),
-                older: held_for(frozen, ask.share, keys),
-                rest,
-            }
+            },
         };
         let now = self.parts.uptime.now();
         let answer = sessions.answer(&ask.request, now, cut);

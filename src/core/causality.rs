@@ -308,7 +308,7 @@ impl CausalState {
     /// [`Unusable`] says why nothing of it was taken.
     pub fn join(&mut self, cut: Cut) -> Result<Joined, Unusable> {
         self.check_cut(&cut)?;
-        let older = self.take_older(&cut);
+        let older = self.take_older(&cut.older, &cut.rest.inherited);
         let Cut {
             from,
             covered,

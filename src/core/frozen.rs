@@ -1,8 +1,8 @@
 //! What a node had before keys were dealt anew, kept for those who keep them now (design §7, ADR 13).
 
 use super::coverage::Coverage;
-use super::id::{Domain, Incarnation, Key};
-use super::inheritance::{Claim, OlderWrites};
+use super::id::{Address, Domain, Incarnation, Key};
+use super::inheritance::{Claim, Inherited, OlderWrites};
 use super::sharding::map::Deal;
 use super::store::Store;
 use super::write::Write;
@@ -60,6 +60,20 @@ pub fn held_for(frozen: &[Frozen], mut share: Share, keys: Option<&[Key]>) -> Ve
         share.claims.push(frozen.claim.clone());
     }
     held
+}
+
+/// What a donor says with that of older maps: what it holds, and in which of its lives it had it; what else it knows is for the keepers
+/// of its own shard.
+pub fn said_with(frozen: &[Frozen], own: Address, known: Inherited) -> Inherited {
+    let mut deals = known.deals;
+    deals.extend(frozen.iter().map(|frozen| frozen.deal));
+    Inherited {
+        deals,
+        claims: frozen.iter().map(|frozen| frozen.claim.clone()).collect(),
+        of_keys: Vec::new(),
+        handed: frozen.iter().map(|frozen| (own, frozen.life)).collect(),
+        closed: known.closed,
+    }
 }
 
 impl Frozen {

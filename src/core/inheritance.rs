@@ -230,6 +230,15 @@ impl Inheritance {
         *life = (*life).max(donor.incarnation);
     }
 
+    /// What counts of what a donor says. That older maps are closed under the present one says that all keepers have what was written under
+    /// them: a replica that has lost its memory since then has it from another keeper of its shard, and not from a donor.
+    pub fn of_donor(&self, inherited: &Inherited) -> Inherited {
+        let mut inherited = inherited.clone();
+        let present = self.deal.since;
+        inherited.closed = inherited.closed.filter(|closed| closed.map < present);
+        inherited
+    }
+
     /// Takes over what a donor, or another keeper of the shard, had of older maps.
     pub fn merge(&mut self, inherited: &Inherited) {
         self.learn_deals(&inherited.deals);
@@ -404,14 +413,16 @@ impl Inheritance {
         self.has_from(*origin) || forgotten.is_some_and(|mark| origin.incarnation <= *mark)
     }
 
-    /// Whether all keepers of a map after this domain's had it, and what they had of the key is here.
+    /// Whether all keepers of a map after this domain's had it, and what they had of the key is here: from one that knew it had all, and had
+    /// not lost its memory since.
     fn was_closed(&self, key: Option<&Key>, domain: &Domain, origin: &Origin) -> bool {
         let Some(closed) = &self.closed else {
             return false;
         };
         let here = closed.map == self.deal.since || {
             let of = key.and_then(|key| self.older_domain(key, closed.map));
-            of.is_some_and(|domain| self.claims.contains_key(&domain))
+            let claim = of.and_then(|domain| self.claims.get(&domain));
+            claim.is_some_and(|claim| claim.whole)
         };
         here && domain.map < closed.map && closed.accounts_for(origin)
     }

@@ -41,6 +41,10 @@ impl Asking {
         } else {
             self.ask_node(&sent, address, &node).await
         };
+        if let Some(told) = &told {
+            // Even if the client hears of it later.
+            self.clients.borrow_mut().note_made(&sent, told);
+        }
         self.network.until_resumed(address).await;
         self.answered(&sent, told);
     }
@@ -114,7 +118,13 @@ impl Asking {
             self.clients.borrow_mut().served(sent, told, report);
         }
         if self.nobody_left_out && !told.lost.is_empty() {
-            for node in self.network.nodes() {
+            // All of a shard who knew that somebody was added to it may have lost their memory: they agree on what is lost without
+            // those of whom they have not heard again.
+            let map_of = |node: &Node| node.gateway().topology().map.id();
+            let by = told.by.and_then(|by| self.network.node(by.address));
+            let known = by.map(|by| map_of(&by));
+            let nodes = self.network.nodes().into_iter();
+            for node in nodes.filter(|node| known.is_none_or(|known| map_of(node) <= known)) {
                 if let Some(report) = node.gateway().read_digest().await {
                     let mut clients = self.clients.borrow_mut();
                     clients.was_told_lost(sent, &told.lost, &report);

@@ -1,12 +1,14 @@
 //! Clients that roam: each request takes its metadata from some lineage to some node, and what comes of it is
 //! written down for the checkers.
 
+mod made;
 mod told;
 
 use std::collections::BTreeMap;
 
 use super::broken::Broken;
 use super::clock::EPOCH_MS;
+use super::made::Made;
 use super::plan::{Action, CLIENTS, FAR_MS, Lineage, Request};
 use super::run::Violation;
 use crate::checker::{self, Absence, OperationId};
@@ -60,8 +62,8 @@ pub struct Clients {
     had: BTreeMap<(usize, Origin), u64>,
     operations: Vec<checker::Operation>,
     /// By operation: the write that it made.
-    dots: Vec<Option<Dot>>,
-    /// The domain of each life that clients have heard of.
+    made: Vec<Option<Made>>,
+    /// The domain of each life that has written for clients, or that they have heard of.
     domains: BTreeMap<Origin, Domain>,
     /// Answers that left out groups of closed maps.
     closed: u64,
@@ -154,7 +156,7 @@ impl Default for Clients {
             named: Vec::new(),
             had: BTreeMap::new(),
             operations: Vec::new(),
-            dots: Vec::new(),
+            made: Vec::new(),
             domains: BTreeMap::new(),
             closed: 0,
             held: 0,
@@ -189,7 +191,7 @@ impl Clients {
         record.parents.clone_from(&observed.by);
         record.metadata = observed.metadata.to_json();
         self.operations.push(record);
-        self.dots.push(None);
+        self.made.push(None);
         Sent {
             id,
             client: request.client,
@@ -231,8 +233,8 @@ impl Clients {
         record.outcome = recorded;
         let given = record.outcome.gives_metadata();
         if told.what == What::Written {
-            self.dots[sent.id] = told.dot;
-            self.made(sent, &told);
+            self.note_made(sent, &told);
+            self.judge_made(sent, &told);
         }
         self.from_elsewhere += u64::from(given && sent.from_elsewhere);
         self.waited += u64::from(given && now_ms > sent.at_ms + 100);
@@ -302,7 +304,7 @@ impl Clients {
     }
 
     /// A write was made for a client: it depends on all that the client had observed, in whichever shard, and comes after it.
-    fn made(&mut self, sent: &Sent, told: &Told) {
+    fn judge_made(&mut self, sent: &Sent, told: &Told) {
         let Metadata { time, clocks } = &sent.observed.metadata;
         if time.ms >= EPOCH_MS.unsigned_abs() + sent.at_ms + FAR_MS {
             let id = sent.id;
@@ -362,16 +364,6 @@ impl Clients {
         }
     }
 
-    /// These writes were made, and their clients were perhaps not told.
-    pub(super) fn learn_made(&mut self, made: &BTreeMap<u64, Dot>) {
-        for (request, dot) in made {
-            let known = usize::try_from(*request).ok();
-            if let Some(known) = known.and_then(|id| self.dots.get_mut(id)) {
-                known.get_or_insert(*dot);
-            }
-        }
-    }
-
     /// An answer is not of the contract's form.
     pub(super) fn malformed(&mut self, sent: &Sent, why: &str) {
         let text = || format!("operation {} was answered with {why}", sent.id);
@@ -400,33 +392,6 @@ impl Clients {
     /// Every metadata that was ever given to a client.
     pub fn handed_out(&self) -> impl Iterator<Item = &Metadata> {
         self.handed_out.iter().map(|observed| &observed.metadata)
-    }
-
-    /// Every write that a client was told of, or has made: the origin's earlier ones are meant, too.
-    pub(super) fn named_dots(&self) -> impl Iterator<Item = (Domain, Origin, u64)> + '_ {
-        let handed_out = self
-            .handed_out()
-            .flat_map(|metadata| metadata.clocks.iter());
-        let named = handed_out.flat_map(|(domain, clock)| {
-            clock
-                .iter()
-                .map(|(origin, counter)| (*domain, origin, counter))
-        });
-        let made = self.dots.iter().flatten();
-        let made =
-            made.filter_map(|dot| Some((self.domain_of(&dot.origin)?, dot.origin, dot.counter)));
-        named.chain(made)
-    }
-
-    /// The domain in which a life has written, as far as clients can tell: it is one alone.
-    pub(super) fn domain_of(&self, origin: &Origin) -> Option<Domain> {
-        self.domains.get(origin).copied()
-    }
-
-    /// The writes that were acknowledged, or are known to have been made: which operation made which.
-    pub fn acknowledged(&self) -> impl Iterator<Item = (OperationId, Dot)> + '_ {
-        let made = self.dots.iter().enumerate();
-        made.filter_map(|(id, dot)| Some((OperationId(id as u64), (*dot)?)))
     }
 
     /// Everything that they have done, in the order of the requests.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use super::made::Made;
 use crate::core::id::{Address, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{self, Asked, Forward, ForwardAnswer, KvsAnswer, KvsMethod, KvsRequest};
@@ -83,7 +84,7 @@ pub(super) struct Forwards {
     /// By request: what came of it last, if anything did.
     performed: BTreeMap<u64, (KvsAnswer, Rc<Performed>)>,
     /// By request: the write that was made for it, whether or not anybody was told.
-    made: BTreeMap<u64, Dot>,
+    made: BTreeMap<u64, Made>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -96,6 +97,15 @@ struct Tag {
 fn tag(request: &KvsRequest) -> Option<u64> {
     let tag = serde_json::from_slice::<Tag>(&request.body);
     tag.ok().map(|tag| tag.request)
+}
+
+/// The write that this node has made for a request, by its answer.
+fn written(request: &KvsRequest, answer: &KvsAnswer, by: &Performed) -> Option<Made> {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    let metadata = Metadata::from_json(&body["causal-metadata"].to_string()).ok()?;
+    let tells_of_lost = !body["lost"].is_null();
+    let told = (&metadata, by.seen.as_ref(), tells_of_lost);
+    Made::told(&request.key, by.made(&metadata)?, told)
 }
 
 impl Forwards {
@@ -141,19 +151,15 @@ impl Forwards {
         let Some(tag) = tag(request) else {
             return;
         };
-        let metadata = serde_json::from_slice::<serde_json::Value>(&answer.body);
-        let metadata = metadata.map(|body| body["causal-metadata"].to_string());
-        let metadata = metadata.ok().and_then(|it| Metadata::from_json(&it).ok());
-        let made = metadata.and_then(|metadata| by.made(&metadata));
         let is_write = request.method != KvsMethod::Get && answer.status < 400;
-        if let Some(dot) = made.filter(|_| is_write) {
-            self.made.insert(tag, dot);
+        if let Some(made) = written(request, &answer, &by).filter(|_| is_write) {
+            self.made.insert(tag, made);
         }
         self.performed.insert(tag, (answer, Rc::new(by)));
     }
 
     /// The writes that were made for requests that were passed on, by request.
-    pub(super) fn made(&self) -> &BTreeMap<u64, Dot> {
+    pub(super) fn made(&self) -> &BTreeMap<u64, Made> {
         &self.made
     }
 

@@ -16,6 +16,7 @@ pub mod clients;
 pub mod clock;
 pub mod cluster;
 mod forwards;
+mod made;
 mod named;
 pub mod network;
 pub mod plan;

@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use self::state::{Look, State};
 use self::transport::Transport;
 use super::forwards::Performed;
+use super::made::Made;
 use super::run::Violation;
 use super::traffic::{Traffic, UnderWay, Way};
-use crate::core::id::{Address, Dot};
+use crate::core::id::Address;
 use crate::core::roster::RosterEntry;
 use crate::core::wire::KvsAnswer;
 use crate::http::forward::Forwarder;
@@ -143,7 +144,7 @@ impl Network {
     }
 
     /// The writes that were made for requests that were passed on.
-    pub(super) fn made(&self) -> BTreeMap<u64, Dot> {
+    pub(super) fn made(&self) -> BTreeMap<u64, Made> {
         self.0.borrow().forwards.made().clone()
     }
 

@@ -76,7 +76,6 @@ impl Traffic {
     /// A node is born again.
     pub(super) fn is_reborn(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         self.starting.is_reborn(node, since_ms, now_ms);
-        self.flights.is_reborn(node);
         // What it had said before was said by the life before.
         self.rosters.remove(&node);
     }
@@ -84,8 +83,6 @@ impl Traffic {
     /// A node goes by a map by which keys are dealt anew.
     pub(super) fn is_dealt(&mut self, node: Address, since_ms: u64, now_ms: u64) {
         self.starting.is_dealt(node, since_ms, now_ms);
-        // It is another life, in which it sends what it writes from now on.
-        self.flights.is_reborn(node);
     }
 
     /// A node keeps another shard from now on.
@@ -111,7 +108,8 @@ impl Traffic {
             }
             Call::Push => {
                 self.uses(way, now_ms);
-                let (number, wrong) = self.flights.leaves(from, to, now_ms);
+                let life = wire::decode::<Batch>(body).ok()?.from;
+                let (number, wrong) = self.flights.leaves(life, to, now_ms);
                 self.note("two batches in flight", wrong.filter(|_| !self.strangers));
                 Some(UnderWay::Push(number))
             }

@@ -236,11 +236,7 @@ pub fn domain_of(network: &Network, node: Address) -> Domain {
 
 /// Everything that a node holds, by a join of all its pages in no time; `None` if it gives none now.
 pub async fn cut(network: &Network, node: Address, session: u64) -> Option<Cut> {
-    let asker = Origin {
-        address: nobody()?,
-        incarnation: Incarnation::starting(1, 0),
-    };
-    cut_as(network, node, asker, session).await
+    cut_as(network, node, nobody()?, session).await
 }
 
 /// As that, in the name of somebody, whose own session ends by that: another one may be more than the node gives.
@@ -249,24 +245,26 @@ pub async fn cut_as(network: &Network, node: Address, asker: Origin, session: u6
     fetch(network, node, (asker, session), (domain, Wants::State)).await
 }
 
-/// What a node holds of older maps for the keepers of this domain.
+/// What a node holds of older maps for the keepers of this domain, as somebody is told, whose own session ends by that.
 pub(super) async fn held_for(
     network: &Network,
-    node: Address,
-    domain: Domain,
+    (node, domain): (Address, Domain),
+    asker: Origin,
     session: u64,
 ) -> Option<Cut> {
-    let nobody = Origin {
-        address: nobody()?,
-        incarnation: Incarnation::starting(1, 0),
-    };
     let what = (domain, Wants::HandOver);
-    fetch(network, node, (nobody, session), what).await
+    fetch(network, node, (asker, session), what).await
 }
 
-fn nobody() -> Option<Address> {
-    let nobody = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
-    Address::try_from(nobody).ok()
+/// One who has no part in anything.
+pub(super) fn nobody() -> Option<Origin> {
+    let address = std::net::SocketAddr::from(([10, 10, 255, 254], 1));
+    let incarnation = Incarnation::starting(1, 0);
+    let address = Address::try_from(address).ok()?;
+    Some(Origin {
+        address,
+        incarnation,
+    })
 }
 
 async fn fetch(

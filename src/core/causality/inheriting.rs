@@ -92,7 +92,8 @@ impl CausalState {
         if self.inherited.has_from(cut.from) {
             return Ok(Vec::new());
         }
-        let older = self.take_older(cut);
+        let inherited = self.inherited.of_donor(&cut.rest.inherited);
+        let older = self.take_older(&cut.older, &inherited);
         self.inherited.has_handed_over(cut.from);
         Ok(older)
     }
@@ -135,10 +136,14 @@ impl CausalState {
     }
 
     /// Takes what is not here yet, by the claims of this moment: an answer may have been long on its way.
-    pub(super) fn take_older(&mut self, cut: &Cut) -> Vec<OlderWrites> {
-        let older = self.lacking_of(&cut.older);
+    pub(super) fn take_older(
+        &mut self,
+        older: &[OlderWrites],
+        inherited: &Inherited,
+    ) -> Vec<OlderWrites> {
+        let older = self.lacking_of(older);
         self.observe_older(&older);
-        self.inherited.merge(&cut.rest.inherited);
+        self.inherited.merge(inherited);
         self.resettle();
         older
     }

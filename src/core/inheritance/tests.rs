@@ -402,9 +402,12 @@ fn who_keeps_no_shard_closes_older_maps_by_the_keepers_words_alone() {
 #[test]
 fn what_was_closed_under_the_map_before_is_met_for_the_keys_that_were_handed_over() {
     let mut inheritance = dealt();
+    let mut whole = claim(domain(1, 0), &[(2, 5)]);
+    whole.whole = true;
     inheritance.merge(&Inherited {
         deals: vec![deal(0, 1)],
-        claims: vec![claim(domain(1, 0), &[(2, 5)])],
+        // The other donor had perhaps lost its memory since.
+        claims: vec![whole, claim(domain(1, 1), &[(2, 5)])],
         closed: Some(Closed {
             map: map(1),
             lives: vec![life(origin(2))],

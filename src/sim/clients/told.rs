@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::Sent;
 use crate::core::clock::Clock;
 use crate::core::ended::{Lost, Settlement};
-use crate::core::id::{Domain, Dot, Origin};
+use crate::core::id::{Domain, Dot, Key, Origin};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{KvsAnswer, KvsMethod};
 use crate::core::write::Content;
 use crate::messages::causality::{Answer, Outcome, Seen};
 use crate::sim::forwards::Performed;
+use crate::sim::made::Made;
 use crate::sim::named;
 
 /// What became of a request.
@@ -135,6 +136,9 @@ impl Told {
             }
             told.learn(performed);
         }
+        if told.what == What::Written && told.dot.is_none() {
+            told.dot = the_only_new(sent.metadata(), &told.metadata);
+        }
         Ok(told)
     }
 
@@ -168,6 +172,14 @@ impl Told {
         self.closed = *closed;
         let settlement = Settlement::new(origin, report.domain, &report.covered, &report.ended);
         self.settlement = Some(Arc::new(settlement));
+    }
+
+    /// The write of this key that was made, if one was.
+    pub(super) fn made(&self, key: &Key) -> Option<Made> {
+        let dot = self.dot.filter(|_| self.what == What::Written)?;
+        let tells_of_lost = !self.lost.is_empty();
+        let told = (&self.metadata, self.seen.as_ref(), tells_of_lost);
+        Made::told(key, dot, told)
     }
 
     /// What is wrong with the metadata, if anything: which promise it breaks, and how.
@@ -245,6 +257,22 @@ impl Told {
         let settlement = self.settlement.as_ref().filter(|_| self.exact)?;
         named::ended(given, settlement)
     }
+}
+
+/// The write that was made for these metadata, if just one entry has come to them. There may be more: markers of lives that have ended.
+fn the_only_new(sent: &Metadata, given: &Metadata) -> Option<Dot> {
+    let groups = given.clocks.iter();
+    let dots = groups.flat_map(|(domain, clock)| {
+        clock
+            .iter()
+            .map(move |(origin, counter)| (domain, Dot { origin, counter }))
+    });
+    let is_new = |(domain, dot): &(&Domain, Dot)| {
+        let known = sent.clocks.get(domain);
+        known.is_none_or(|known| !known.covers(dot))
+    };
+    let mut new = dots.filter(is_new).map(|(_, dot)| dot);
+    new.next().filter(|_| new.next().is_none())
 }
 
 /// Whether a write may have been done all the same: somebody who was asked fell silent, or the node itself ends.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::super::made::Made;
 use super::super::watch;
 use super::Run;
-use crate::core::id::{Domain, Dot, Key, ShardId};
+use crate::core::id::{Domain, Dot, Key, Origin, ShardId};
 use crate::core::inheritance::Claim;
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::stamp::Stamp;
-use crate::core::write::Write;
 use crate::messages::causality::DigestReport;
 
 /// The first session in which nodes are asked for all that they have at a crash; the watch's own never get so far.
@@ -30,22 +30,22 @@ pub(super) struct Holdings {
 
 impl Holdings {
     /// Whether the node has this write of that domain, or a later one in its place.
-    pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Write>) -> bool {
+    pub(super) fn has(&self, domain: &Domain, dot: &Dot, write: Option<&Made>) -> bool {
         let names = |claim: &Claim| claim.domain == *domain && claim.covered.clock().covers(dot);
-        let keeps = |write: &Write| self.deal.domain_of(&write.key) == self.report.domain;
+        let keeps = |write: &Made| self.deal.domain_of(&write.key) == self.report.domain;
         self.report.domain == *domain && self.report.has(dot)
             || self.frozen.iter().any(names)
             || self.claims.iter().any(names) && write.is_none_or(keeps)
     }
 
     /// Whether it has it by no name: what comes at second hand is taken without a claim.
-    pub(super) fn shows(&self, write: &Write) -> bool {
-        let stamp = self.stamps.get(&write.key);
-        stamp.is_some_and(|stamp| *stamp >= write.version.stamp())
+    pub(super) fn shows(&self, write: &Made) -> bool {
+        let held = self.stamps.get(&write.key).copied();
+        held.is_some() && write.stamp.is_some() && held >= write.stamp
     }
 
     /// All that it can be asked about: writes of its own domain, and of those of which it has something.
-    pub(super) fn named(&self) -> impl Iterator<Item = (Domain, crate::core::id::Origin, u64)> {
+    pub(super) fn named(&self) -> impl Iterator<Item = (Domain, Origin, u64)> {
         let own = self.report.domain;
         let covered = self.report.covered.clock().iter();
         let named = covered.chain(self.report.ended.counters());
@@ -86,14 +86,10 @@ impl Run {
             holdings.learn(&cut);
             holdings.claims = cut.rest.inherited.claims;
         }
-        let address = self.cluster.addresses[node];
         for shard in 0..deal.shards {
             let (map, shard) = (holdings.report.domain.map, ShardId(shard));
-            self.crashes += 1;
-            let session = CRASHES + self.crashes;
             let domain = Domain { map, shard };
-            let cut = watch::held_for(&self.network, address, domain, session).await;
-            if let Some(cut) = cut {
+            if let Some(cut) = self.last_hold(node, domain).await {
                 holdings.learn(&cut);
                 holdings.frozen = cut.rest.inherited.claims;
             }
@@ -105,20 +101,37 @@ impl Run {
     /// gets no more.
     pub(super) async fn last_look(&mut self, node: usize) -> Option<Cut> {
         let address = self.cluster.addresses[node];
-        self.crashes += 1;
-        let session = CRASHES + self.crashes;
-        if let Some(cut) = watch::cut(&self.network, address, session).await {
-            return Some(cut);
-        }
-        let running = self.digests().await.into_iter().flatten();
-        let running = running.map(|digest| digest.origin);
-        let lives: Vec<_> = running.chain(self.crashed.keys().copied()).collect();
-        for asker in lives {
+        let (session, askers) = self.askers().await;
+        for asker in askers {
             let cut = watch::cut_as(&self.network, address, asker, session).await;
             if cut.is_some() {
                 return cut;
             }
         }
         None
+    }
+
+    /// Everything that it holds for the keepers of this domain, in the same way.
+    async fn last_hold(&mut self, node: usize, domain: Domain) -> Option<Cut> {
+        let address = self.cluster.addresses[node];
+        let (session, askers) = self.askers().await;
+        for asker in askers {
+            let of = (address, domain);
+            let cut = watch::held_for(&self.network, of, asker, session).await;
+            if cut.is_some() {
+                return cut;
+            }
+        }
+        None
+    }
+
+    /// In which session a node is asked, and in whose name: nobody's, and then anybody's.
+    async fn askers(&mut self) -> (u64, Vec<Origin>) {
+        self.crashes += 1;
+        let running = self.digests().await.into_iter().flatten();
+        let running = running.map(|digest| digest.origin);
+        let lives = running.chain(self.crashed.keys().copied());
+        let askers = watch::nobody().into_iter().chain(lives).collect();
+        (CRASHES + self.crashes, askers)
     }
 }

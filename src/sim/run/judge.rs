@@ -24,7 +24,7 @@ impl Run {
     pub(super) async fn judge(mut self) -> Verdict {
         let mut final_states = self.final_states().await;
         let had = self.had().await;
-        self.clients.borrow_mut().learn_made(&self.network.made());
+        self.clients.borrow_mut().learn_made(self.network.made());
         let watched = self.watch.borrow().violations();
         self.violations.extend(watched);
         self.violations.extend(self.network.violations());

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::clients::key_name;
+use super::super::made::Made;
 use super::Run;
 use super::judge::Had;
 use crate::checker::{self, OperationId};
 use crate::core::id::{Dot, Key, MapId};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::Stamp;
-use crate::core::write::Write;
 use crate::messages::causality::Operation;
 
 /// See the module.
@@ -17,7 +17,7 @@ use crate::messages::causality::Operation;
 pub(super) struct Latest {
     /// Since which map keys are dealt as they are.
     since: Option<MapId>,
-    written: BTreeMap<Dot, Write>,
+    written: BTreeMap<Dot, Made>,
     /// By key: the version that it has.
     versions: BTreeMap<String, (Dot, Stamp)>,
     /// Keys that somebody may have deleted: that they have no version says nothing.
@@ -79,7 +79,7 @@ impl Latest {
         let Some(key) = key.and_then(|at| self.keys.get(at)) else {
             return true;
         };
-        let stamp = self.written.get(dot).map(|write| write.version.stamp());
+        let stamp = self.written.get(dot).and_then(|made| made.stamp);
         match self.versions.get(key) {
             Some((_, held)) => stamp.is_none_or(|stamp| *held >= stamp),
             None => self.deleted.contains(key),

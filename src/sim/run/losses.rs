@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::made::Made;
 use super::super::samples::{family, samples};
 use super::holdings::Holdings;
 use super::{ASIDE, Run};
@@ -24,7 +25,10 @@ impl Run {
         let own = mine.report.domain;
         let mut known: BTreeMap<(Domain, Origin), u64> = BTreeMap::new();
         let named: Vec<_> = self.clients.borrow().named_dots().collect();
-        for (domain, origin, counter) in mine.named().chain(named) {
+        // Nobody may name any more what was overwritten under a map that is closed, and yet what has taken its place can be lost.
+        let made = written.values();
+        let made = made.map(|made| (made.domain, made.dot.origin, made.dot.counter));
+        for (domain, origin, counter) in mine.named().chain(named).chain(made) {
             let last = known.entry((domain, origin)).or_default();
             *last = counter.max(*last);
         }
@@ -60,13 +64,16 @@ impl Run {
             .insert(report.origin, report.covered.get(&report.origin));
     }
 
-    /// Every write that was ever seen.
-    pub(super) fn written(&self) -> BTreeMap<Dot, Write> {
-        let watch = self.watch.borrow();
-        let written = watch.written();
-        written
-            .map(|(_, write)| (write.dot(), write.clone()))
-            .collect()
+    /// Every write that was ever seen, or made for a client.
+    pub(super) fn written(&self) -> BTreeMap<Dot, Made> {
+        let (watch, clients) = (self.watch.borrow(), self.clients.borrow());
+        let told = clients.made().iter().flatten().cloned();
+        let told = told.chain(self.network.made().into_values());
+        let shown = watch.written();
+        let shown = shown.map(|(domain, write)| Made::shown(*domain, write));
+        let by_dot = |made: Made| (made.dot, made);
+        // What a node has shown is known best.
+        told.chain(shown).map(by_dot).collect()
     }
 
     /// Whether some node takes this life, or a later one of its address, for forgotten. What only such a life has is missing until it returns.

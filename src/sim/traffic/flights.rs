@@ -3,10 +3,11 @@
 //!
 //! A batch that was given up leaves no trace on the network, and others may follow it: after an outage, when the peer
 //! or the node itself has taken a new life, or the peer is removed. An outage takes longer than what is looked at here; the others are seen.
+//! Each life of a node has its own flights: what it sent in the one before, it sends no more.
 
 use std::collections::BTreeMap;
 
-use crate::core::id::{Address, Incarnation};
+use crate::core::id::{Address, Incarnation, Origin};
 
 /// A batch that left longer ago, in milliseconds, may have been given up.
 const YOUNG_MS: u64 = 200;
@@ -15,22 +16,16 @@ const YOUNG_MS: u64 = 200;
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     next: u64,
-    /// By number: from whom, to whom, since when.
-    under_way: BTreeMap<u64, (Address, Address, u64)>,
+    /// By number: from whom, in which life, to whom, since when.
+    under_way: BTreeMap<u64, (Origin, Address, u64)>,
     /// The latest life of the second that the first has heard from.
     known: BTreeMap<(Address, Address), Incarnation>,
 }
 
 impl Flights {
-    /// A node starts: what it has sent in an earlier life was given up.
+    /// A node starts: it has heard from nobody.
     pub(super) fn begins(&mut self, node: Address) {
-        self.gives_up(|from, _| from == node);
         self.known.retain(|(who, _), _| *who != node);
-    }
-
-    /// A node is born again: what it has sent in the life before was given up.
-    pub(super) fn is_reborn(&mut self, node: Address) {
-        self.gives_up(|from, _| from == node);
     }
 
     /// `who` hears from `whom` in this life.
@@ -48,17 +43,18 @@ impl Flights {
     }
 
     fn gives_up(&mut self, which: impl Fn(Address, Address) -> bool) {
-        self.under_way.retain(|_, (from, to, _)| !which(*from, *to));
+        self.under_way
+            .retain(|_, (from, to, _)| !which(from.address, *to));
     }
 
     /// A batch leaves: its number, and what is wrong with that, if anything.
     pub(super) fn leaves(
         &mut self,
-        from: Address,
+        from: Origin,
         to: Address,
         now_ms: u64,
     ) -> (u64, Option<String>) {
-        let young = |(_, (its_from, its_to, at)): &(&u64, &(Address, Address, u64))| {
+        let young = |(_, (its_from, its_to, at)): &(&u64, &(Origin, Address, u64))| {
             (*its_from, *its_to) == (from, to) && now_ms - at < YOUNG_MS
         };
         let other = self.under_way.iter().find(young);
@@ -83,7 +79,11 @@ mod tests {
     #[test]
     fn the_next_batch_leaves_when_the_one_before_is_answered_or_given_up() {
         let node = |n: u8| format!("10.10.0.{n}:8090").parse::<Address>().unwrap();
-        let (a, b, c) = (node(2), node(3), node(4));
+        let lives = |n: u8, life: u64| Origin {
+            address: node(n),
+            incarnation: Incarnation::starting(life, 0),
+        };
+        let (a, b, c) = (lives(2, 1), node(3), node(4));
         let mut flights = Flights::default();
         let (first, wrong) = flights.leaves(a, b, 0);
         assert_eq!(wrong, None);
@@ -92,14 +92,15 @@ mod tests {
         flights.ends(first);
         flights.ends(3);
         assert_eq!(flights.leaves(a, b, 3).1, None);
-        flights.hears(a, b, Incarnation::starting(1, 0));
+        flights.hears(a.address, b, Incarnation::starting(1, 0));
         assert!(flights.leaves(a, b, 4).1.is_some(), "the same life");
-        flights.hears(a, b, Incarnation::starting(2, 0));
+        flights.hears(a.address, b, Incarnation::starting(2, 0));
         assert_eq!(flights.leaves(a, b, 5).1, None, "a new life");
-        flights.hears_of_removals(a);
+        flights.hears_of_removals(a.address);
         assert_eq!(flights.leaves(a, b, 6).1, None, "was removed meanwhile");
-        flights.is_reborn(a);
-        assert_eq!(flights.leaves(a, b, 7).1, None, "its own new life");
+        let later = lives(2, 2);
+        assert_eq!(flights.leaves(later, b, 7).1, None, "its own new life");
+        assert!(flights.leaves(later, b, 8).1.is_some(), "twice in that");
         assert_eq!(flights.leaves(a, b, 900).1, None, "long ago");
     }
 }

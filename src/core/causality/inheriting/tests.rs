@@ -5,7 +5,7 @@ use crate::core::clock::{Clock, Clocks};
 use crate::core::coverage::Coverage;
 use crate::core::ended::EndedLimits;
 use crate::core::id::{Address, Dot, Key, MapId};
-use crate::core::inheritance::{HandOvers, Inherited};
+use crate::core::inheritance::{Closed, HandOvers, Inherited};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{dot, origin, say, write};
@@ -245,6 +245,26 @@ fn who_is_born_again_has_nothing_of_older_maps_either() {
     assert!(!state.inherited().has_from(origin(2)));
     let again = state.take_over(&hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again), [dot(7, 2)]);
+}
+
+/// Node 1 was restarted, and reaches node 2, which keeps another shard: that one has seen the older maps closed, and still holds what it had
+/// written alone.
+#[test]
+fn that_older_maps_are_closed_is_told_by_another_keeper_of_the_shard_and_by_no_donor() {
+    let mut state = CausalState::new(origin(1), ENTERED, LIMITS);
+    state.set_deal(NOW, Some(BEFORE));
+    let mut cut = hand_over(origin(2));
+    cut.rest.inherited.closed = Some(Closed {
+        map: NOW.since,
+        lives: vec![(origin(7).address, origin(7).incarnation)],
+    });
+    state.take_over(&cut).unwrap();
+    assert!(state.inherited().closed().is_none());
+    let why = "another keeper of its shard has that";
+    assert!(state.unmet(None, &naming(&[(7, 9)])).is_some(), "{why}");
+    state.join(cut).unwrap();
+    assert!(state.inherited().closed().is_some());
+    assert_eq!(state.unmet(None, &naming(&[(7, 9)])), None);
 }
 
 #[test]
