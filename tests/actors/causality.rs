@@ -5,6 +5,7 @@ mod ends;
 mod lives;
 mod peers;
 mod states;
+mod taking;
 
 use std::sync::Arc;
 

@@ -234,7 +234,11 @@ impl Causality {
     /// Refuses what has waited for long enough, and has this done again when the next is due.
     fn mind_deadlines(&mut self, ctx: &mut Context<Self>) {
         let now = self.parts.uptime.now();
-        for (mut request, _) in self.parking.expire(now) {
+        let expired = self.parking.expire(now);
+        if !expired.is_empty() {
+            self.keep_wanted();
+        }
+        for (mut request, _) in expired {
             request.wait_ms = Some(0);
             self.take_request(request, 0);
         }

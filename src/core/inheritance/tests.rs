@@ -1,4 +1,5 @@
 mod closing;
+mod key_claims;
 
 use super::*;
 use crate::core::causal_buffer::BufferLimits;

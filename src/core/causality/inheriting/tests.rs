@@ -283,3 +283,23 @@ fn a_floor_of_the_domain_that_was_left_claims_nothing() {
     let why = "who agreed on its end may never have had what it had written";
     assert!(!claim.covered.covers(&dot(2, 1)), "{why}");
 }
+
+#[test]
+fn a_key_that_was_handed_over_by_itself_is_taken_alone_and_not_once_all_is_here() {
+    let mut state = entered(1);
+    let key = write(7, 2).key;
+    let keys = std::slice::from_ref(&key);
+    let mut cut = hand_over(origin(2));
+    cut.older[0].writes.push(write(7, 3));
+    let (taken, too_many) = state.take_keys(&cut, keys).unwrap();
+    assert_eq!((dots(&taken), too_many), (vec![dot(7, 2)], 0));
+    assert!(state.time() >= write(7, 2).version.time);
+    assert_eq!(state.unmet(Some(&key), &naming(&[(7, 2)])), None);
+    let other = Key::new("other").unwrap();
+    assert!(state.unmet(Some(&other), &naming(&[(7, 2)])).is_some());
+    assert!(!state.inherited().has_from(origin(2)));
+    // It may have been deleted since, and its tombstone collected.
+    state.take_over(&hand_over(origin(2))).unwrap();
+    let (late, _) = state.take_keys(&cut, keys).unwrap();
+    assert_eq!(dots(&late), []);
+}
