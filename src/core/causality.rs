@@ -38,6 +38,7 @@ use super::write::{Content, Version, Write};
 
 pub use self::admission::{Untaken, Unusable};
 pub use self::ends::EndRules;
+pub use self::inheriting::Leaving;
 
 /// Coverage, hybrid time and causal buffer of one replica in one domain, and what it knows of the lives in it.
 #[derive(Debug)]

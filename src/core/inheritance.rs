@@ -73,7 +73,7 @@ pub struct Inheritance {
 /// The nodes of the whole cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Nodes {
-    /// All configured nodes that are not forgotten in their latest life, this one included, with that life.
+    /// All configured nodes, this one included, with the latest life known of each. Those that are forgotten in it do not count.
     pub configured: Vec<(Address, Incarnation)>,
     /// Up to which life nodes are forgotten.
     pub forgotten: Vec<(Address, Incarnation)>,
@@ -146,8 +146,12 @@ impl Inheritance {
 
     /// Takes over who there is.
     pub fn set_nodes(&mut self, nodes: &Nodes) {
-        self.nodes = nodes.configured.iter().copied().collect();
         self.forgotten = nodes.forgotten.iter().copied().collect();
+        let stays = |(address, life): &&(Address, Incarnation)| {
+            let mark = self.forgotten.get(address);
+            mark.is_none_or(|mark| life > mark)
+        };
+        self.nodes = nodes.configured.iter().filter(stays).copied().collect();
         self.keepers = nodes.keepers.iter().copied().collect();
         self.peers = nodes.peers.iter().copied().collect();
         self.peers.remove(&self.own);
@@ -301,23 +305,6 @@ impl Inheritance {
         self.claims.values().cloned().collect()
     }
 
-    /// Everything, for another keeper of the shard.
-    pub fn inherited(&self) -> Inherited {
-        let deals = self.deals.iter();
-        Inherited {
-            deals: deals
-                .map(|(since, shards)| Deal {
-                    since: *since,
-                    shards: *shards,
-                })
-                .collect(),
-            claims: self.claims(),
-            of_keys: self.of_keys(),
-            handed: self.handed_list(),
-            closed: self.closed.as_deref().cloned(),
-        }
-    }
-
     /// Who has handed over, in which life, sorted by address.
     fn handed_list(&self) -> Vec<(Address, Incarnation)> {
         self.handed.iter().map(|(a, life)| (*a, *life)).collect()
@@ -437,30 +424,6 @@ impl Inheritance {
     /// Takes note of which older domains this node holds something of for others.
     pub fn set_holds(&mut self, holds: Vec<Domain>) {
         self.holds = holds;
-    }
-
-    /// What this replica says of itself.
-    pub fn hand_overs(&self) -> HandOvers {
-        let named = |address: &Address| {
-            let heard = self.heard.get(address);
-            self.follows() || heard.is_some_and(|heard| !heard.said.holds.is_empty())
-        };
-        let mut handed = self.handed_list();
-        handed.retain(|(address, _)| named(address));
-        let closed = self.closed().is_some();
-        let (claims, of_keys) = if closed {
-            (Vec::new(), Vec::new())
-        } else {
-            (self.claims(), self.of_keys())
-        };
-        HandOvers {
-            holds: self.holds.clone(),
-            complete: self.is_complete(),
-            handed,
-            claims,
-            of_keys,
-            closed,
-        }
     }
 
     /// Below this stamp nothing that was written under older maps can come any more: all have handed it over and hold it no longer, and

@@ -129,6 +129,10 @@ pub struct Fetch {
 
 /// How a [`Fetch`] goes on.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and nearly always the large one"
+)]
 pub enum Fetched {
     /// More is to come: send its request.
     Ask(Fetch),

@@ -27,7 +27,7 @@ impl Causality {
             return self.refuse(request.reply, refusal);
         }
         let key = request.operation.key();
-        if key.is_some_and(|key| self.is_elsewhere(key)) {
+        if key.is_some_and(|key| !self.state.keeps(key)) {
             return self.refuse(request.reply, Refusal::Moved);
         }
         if !self.is_ready(key) {
@@ -302,7 +302,7 @@ impl Handler<Mail<DeleteConfirmed>> for Causality {
             reply,
         } = mail.open();
         // This replica may have been born again since the metadata was found to be met, or keys dealt anew.
-        let moved = || self.is_elsewhere(&key).then_some(Refusal::Moved);
+        let moved = || (!self.state.keeps(&key)).then_some(Refusal::Moved);
         let unready = || (!self.is_ready(Some(&key))).then_some(Refusal::HandingOver);
         let unmet = || {
             self.state

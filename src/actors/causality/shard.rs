@@ -7,8 +7,9 @@ use rand::Rng;
 
 use super::Causality;
 use crate::core::Millis;
+use crate::core::causality::Leaving;
 use crate::core::frozen::Share;
-use crate::core::id::{Address, Domain, Incarnation, Key, MapId, ShardId};
+use crate::core::id::{Address, Domain, Incarnation, MapId, ShardId};
 use crate::core::inheritance::{Ahead, Claim, Donors, Nodes, OlderWrites, Wanted};
 use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
 use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers, TakingOver};
@@ -97,22 +98,18 @@ impl Causality {
         self.mind_older_maps();
     }
 
-    /// Goes on in another domain. Who serves goes on serving, with what it keeps of what it had; who does not starts there as after
-    /// a restart.
+    /// Goes on in another domain.
     fn go_on_in(&mut self, domain: Domain, changed: &ViewChanged) {
         log::info!("entering {domain}");
         let own = self.state.origin();
-        let life = own.incarnation;
         let mark = changed.forgotten.iter().find(|(a, _)| *a == own.address);
-        let is_over = mark.is_some_and(|(_, mark)| own.incarnation <= *mark);
-        let is_over = is_over || self.state.is_outlived();
-        let had = self.serving.has_caught_up();
+        let mark = mark.map(|(_, life)| *life);
+        let serves = self.serving.has_caught_up();
+        let leaving = self.state.leaving(domain, serves, mark);
         let left = self.state.domain();
-        let another_deal = self.state.domain().map != domain.map;
         let (deal, claim) = (self.state.inherited().deal(), self.state.claim());
         let random = self.parts.rng.next_u64();
-        let map = &changed.map;
-        let deals = (map.deal(), map.before());
+        let deals = (changed.map.deal(), changed.map.before());
         let wall_ms = self.parts.wall.now_ms();
         let incarnation = self.state.enter(domain, deals, wall_ms, random).incarnation;
         self.dealing.entered = incarnation;
@@ -120,33 +117,30 @@ impl Causality {
         renewed.tell(IncarnationRenewed { incarnation });
         self.dealing.dealt_at = self.parts.uptime.now();
         self.dealing.taken.clear();
-        if had && another_deal && !is_over {
-            let share = self.share();
-            self.dealing.frozen.push((claim.clone(), life));
-            self.parts.edges.freeze.tell(Freeze {
-                deal,
-                life,
-                claim,
-                share: share.clone(),
-            });
-            self.note_what_is_held();
-            self.go_on_serving();
-            if share.is_some() {
-                self.state.take_over_own(self.own_claims());
+        let freeze = |share| Freeze {
+            deal,
+            life: own.incarnation,
+            claim: claim.clone(),
+            share,
+        };
+        match leaving {
+            Leaving::HandOver => {
+                let share = self.state.share();
+                self.parts.edges.freeze.tell(freeze(share.clone()));
+                self.dealing.frozen.push((claim, own.incarnation));
+                self.note_what_is_held();
+                self.begin_domain();
+                self.move_parked();
+                if share.is_some() {
+                    self.state.take_over_own(self.own_claims());
+                }
             }
-        } else {
-            // A node that kept no shard has nothing here, and holds on to what it is to hand over.
-            if had && (is_over || claim.domain.shard != ShardId::NONE) {
-                let share = None;
-                self.parts.edges.freeze.tell(Freeze {
-                    deal,
-                    life,
-                    claim,
-                    share,
-                });
-                self.drop_frozen(true, (!is_over).then_some(left));
+            Leaving::GiveUp | Leaving::GiveUpAll => {
+                self.parts.edges.freeze.tell(freeze(None));
+                self.drop_frozen(true, (leaving == Leaving::GiveUp).then_some(left));
+                self.begin_with_nothing();
             }
-            self.begin_with_nothing();
+            Leaving::Nothing => self.begin_with_nothing(),
         }
         self.beat();
     }
@@ -157,24 +151,9 @@ impl Causality {
         self.state.set_holds(domains);
     }
 
-    fn go_on_serving(&mut self) {
-        self.begin_domain();
-        self.move_parked();
-    }
-
-    /// What this node keeps now; `None` if it keeps no shard.
-    fn share(&self) -> Option<Share> {
-        let domain = self.state.domain();
-        (domain.shard != ShardId::NONE).then(|| Share {
-            domain,
-            shards: self.state.inherited().deal().shards,
-            claims: self.state.inherited().claims(),
-        })
-    }
-
     /// Once caught up: what this node holds itself of older maps, and others of its shard did not have.
     pub(super) fn take_over_own(&mut self) {
-        if let Some(share) = self.share() {
+        if let Some(share) = self.state.share() {
             if !self.dealing.frozen.is_empty() {
                 self.parts.edges.take_own.tell(TakeOwn { share });
             }
@@ -190,15 +169,9 @@ impl Causality {
             .collect()
     }
 
-    /// Whether another shard has the key.
-    pub(super) fn is_elsewhere(&self, key: &Key) -> bool {
-        let of = self.state.inherited().deal().domain_of(key);
-        of != self.state.domain()
-    }
-
     /// Takes note of what a node says of its hand-overs, and takes over what it holds for this one.
     pub(super) fn mind_hand_over(&mut self, digest: &Digest, may_join: bool) {
-        if self.share().is_some() && self.state.inherited().wants(digest) {
+        if self.state.share().is_some() && self.state.inherited().wants(digest) {
             let now = self.parts.uptime.now();
             self.dealing.donors.note(digest.from, may_join, now);
         }
@@ -315,11 +288,6 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
         let known = changed.incarnations.iter().find(|(a, _)| *a == address);
         known.map_or(Incarnation::UNKNOWN, |(_, life)| *life)
     };
-    let mark = |address: Address| {
-        let mark = changed.forgotten.iter().find(|(a, _)| *a == address);
-        mark.map(|(_, mark)| *mark)
-    };
-    let stays = |node: &(Address, Incarnation)| mark(node.0).is_none_or(|mark| node.1 > mark);
     let configured = changed
         .members
         .iter()
@@ -327,7 +295,7 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
     let up = changed.view.iter().copied();
     let up = up.filter(|node| *node != own || !changed.removed);
     Nodes {
-        configured: configured.filter(stays).collect(),
+        configured: configured.collect(),
         forgotten: changed.forgotten.clone(),
         keepers: changed.map.nodes().collect(),
         peers: changed

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::CausalState;
 use crate::core::ended::Settlement;
-use crate::core::id::{Domain, Key, Origin};
+use crate::core::frozen::Share;
+use crate::core::id::{Domain, Incarnation, Key, Origin, ShardId};
 use crate::core::inheritance::{Claim, Inheritance, Inherited, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
@@ -15,6 +16,38 @@ impl CausalState {
     /// How keys are dealt by the map of its domain, and were by the one before.
     pub fn set_deal(&mut self, deal: Deal, before: Option<Deal>) {
         self.inherited.set_deal(deal, before);
+    }
+
+    /// What becomes of what this replica has, when it goes on in another domain. `serves` says whether it has caught up in this one; `mark`,
+    /// up to which life it was forgotten.
+    pub fn leaving(&self, domain: Domain, serves: bool, mark: Option<Incarnation>) -> Leaving {
+        let forgotten = mark.is_some_and(|mark| self.origin.incarnation <= mark);
+        let is_over = forgotten || self.is_outlived();
+        if !serves {
+            Leaving::Nothing
+        } else if is_over {
+            Leaving::GiveUpAll
+        } else if domain.map != self.domain.map {
+            Leaving::HandOver
+        } else if self.domain.shard == ShardId::NONE {
+            Leaving::Nothing
+        } else {
+            Leaving::GiveUp
+        }
+    }
+
+    /// Whether this replica keeps the key.
+    pub fn keeps(&self, key: &Key) -> bool {
+        self.inherited.deal().domain_of(key) == self.domain
+    }
+
+    /// What this replica keeps, and claims of older maps; `None` if it keeps no shard.
+    pub fn share(&self) -> Option<Share> {
+        (self.domain.shard != ShardId::NONE).then(|| Share {
+            domain: self.domain,
+            shards: self.inherited.deal().shards,
+            claims: self.inherited.claims(),
+        })
     }
 
     /// Goes on in a domain with nothing, in a new life: so a dot belongs to one domain, and its origin tells which. Only hybrid time, and what
@@ -184,6 +217,20 @@ impl CausalState {
         let closed = self.inherited.closed().cloned();
         self.settlement = Arc::new(settlement.with_closed(closed));
     }
+}
+
+/// What becomes of what a node had when it goes on in another domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// Keys are dealt anew: what it had is frozen for those who keep them now. It goes on serving, with what it keeps of it.
+    HandOver,
+    /// It is given up, since others of its shard have gone on with it. In the new domain it starts as after a restart. What it holds of
+    /// older maps stays.
+    GiveUp,
+    /// The same, and what it holds of older maps is given up, too: its life was over, and the others have gone on without it.
+    GiveUpAll,
+    /// It had nothing. It starts in the new domain as after a restart.
+    Nothing,
 }
 
 /// A donor's life is over.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Inheritance;
 use crate::core::clock::Clock;
 use crate::core::coverage::Coverage;
 use crate::core::id::{Address, Domain, Incarnation, MapId, Origin};
@@ -92,4 +93,47 @@ pub struct HandOvers {
     pub of_keys: Vec<(Domain, Coverage)>,
     /// Whether these are closed, as it knows.
     pub closed: bool,
+}
+
+impl Inheritance {
+    /// What this replica says of itself.
+    pub fn hand_overs(&self) -> HandOvers {
+        let named = |address: &Address| {
+            let heard = self.heard.get(address);
+            self.follows() || heard.is_some_and(|heard| !heard.said.holds.is_empty())
+        };
+        let mut handed = self.handed_list();
+        handed.retain(|(address, _)| named(address));
+        let closed = self.closed().is_some();
+        let (claims, of_keys) = if closed {
+            (Vec::new(), Vec::new())
+        } else {
+            (self.claims(), self.of_keys())
+        };
+        HandOvers {
+            holds: self.holds.clone(),
+            complete: self.is_complete(),
+            handed,
+            claims,
+            of_keys,
+            closed,
+        }
+    }
+
+    /// Everything, for another keeper of the shard.
+    pub fn inherited(&self) -> Inherited {
+        let deals = self.deals.iter();
+        Inherited {
+            deals: deals
+                .map(|(since, shards)| Deal {
+                    since: *since,
+                    shards: *shards,
+                })
+                .collect(),
+            claims: self.claims(),
+            of_keys: self.of_keys(),
+            handed: self.handed_list(),
+            closed: self.closed.as_deref().cloned(),
+        }
+    }
 }

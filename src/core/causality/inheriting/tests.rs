@@ -303,3 +303,31 @@ fn a_key_that_was_handed_over_by_itself_is_taken_alone_and_not_once_all_is_here(
     let (late, _) = state.take_keys(&cut, keys).unwrap();
     assert_eq!(dots(&late), []);
 }
+
+#[test]
+fn what_a_node_had_is_handed_over_when_keys_are_dealt_anew_unless_its_life_is_over() {
+    let of = |map, shard| Domain { map, shard };
+    let own = |shard| of(MapId::IMPLICIT, ShardId(shard));
+    let dealt = of(NOW.since, ShardId(1));
+    let life = origin(1).incarnation;
+    for (from, to, serves, mark, leaving) in [
+        (own(0), dealt, true, None, Leaving::HandOver),
+        (own(0), dealt, false, None, Leaving::Nothing),
+        (own(0), dealt, true, Some(life), Leaving::GiveUpAll),
+        (own(0), own(1), true, None, Leaving::GiveUp),
+        (own(0), own(1), true, Some(life), Leaving::GiveUpAll),
+        (
+            of(MapId::IMPLICIT, ShardId::NONE),
+            own(1),
+            true,
+            None,
+            Leaving::Nothing,
+        ),
+    ] {
+        let state = CausalState::new(origin(1), from, LIMITS);
+        assert_eq!(state.leaving(to, serves, mark), leaving, "{from} to {to}");
+    }
+    let mut state = CausalState::new(origin(1), own(0), LIMITS);
+    state.be_outlived(life.succeeding(0, 0));
+    assert_eq!(state.leaving(dealt, true, None), Leaving::GiveUpAll);
+}
