@@ -109,7 +109,8 @@ impl Inheritance {
         inheritance
     }
 
-    /// Goes on under this map, with nothing of those before.
+    /// Goes on under this map, with nothing of those before. What was closed under it is not here either: who kept no shard has known that
+    /// by the keepers' words, and keeps one from now on.
     pub fn deal_anew(&mut self, deal: Deal, before: Option<Deal>) {
         let known = [self.deal].into_iter().chain(before);
         let older = known.filter(|known| known.since < deal.since);
@@ -117,6 +118,7 @@ impl Inheritance {
             .extend(older.map(|known| (known.since, known.shards)));
         (self.deal, self.before) = (deal, before);
         self.has_nothing();
+        self.closed.take_if(|closed| closed.map >= deal.since);
     }
 
     /// The replica has nothing any more, as after a restart.

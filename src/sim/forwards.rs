@@ -44,10 +44,11 @@ impl Performed {
             report = gateway.read_digest().await;
         }
         let report = report?;
+        // First, since what is read may have to be handed over.
+        let hand_overs = gateway.read_hand_overs().await;
         let get = Operation::Get { key: key.clone() };
         let read = gateway.request(get, Metadata::default(), None).await?;
         let seen = read.outcome.seen().cloned();
-        let hand_overs = gateway.read_hand_overs().await;
         // Who has just gone over to another map may have closed those before by the one before.
         let closed = hand_overs.is_some_and(|it| it.standing.closed || it.age_ms <= JUST_MS);
         Some(Self {

@@ -115,18 +115,11 @@ async fn ask(
     gateway.request(operation, metadata.clone(), None).await
 }
 
-/// Whether all that is missing was written by lives later than their nodes' present ones: their clocks were set back since, and
-/// nobody has kept any trace of those lives. What nobody has ever heard of is waited for.
-fn is_from_the_future(refusal: &Refusal, present: &[Origin]) -> bool {
-    let Refusal::Unmet { missing } = refusal else {
-        return false;
-    };
-    let later = |origin: &Origin| {
-        let mut present = present.iter();
-        present.any(|p| p.address == origin.address && p.incarnation < origin.incarnation)
-    };
-    let mut origins = missing.iter().flat_map(|(_, clock)| clock.iter());
-    origins.all(|(origin, _)| later(&origin))
+/// Whether this life is later than its node's present one: its clock was set back since, and nobody has kept any trace of that life. What
+/// nobody has ever heard of is waited for.
+fn is_from_the_future(origin: &Origin, present: &[Origin]) -> bool {
+    let mut present = present.iter();
+    present.any(|p| p.address == origin.address && p.incarnation < origin.incarnation)
 }
 
 /// One node, and the present lives of all.
@@ -168,12 +161,15 @@ impl Asked<'_> {
             let mut its = its.into_iter().flat_map(|(_, members)| members);
             its.any(|at| self.known.cluster.addresses[*at] == node)
         };
-        let kept_once = |(domain, clock): (&Domain, &Clock)| {
-            let mut origins = clock.iter();
-            origins.all(|(origin, _)| !keeps(domain, origin.address))
+        let forgot = self.known.forgot_a_map;
+        let traceless = |(domain, clock): (&Domain, &Clock)| {
+            let mut origins = clock.iter().map(|(origin, _)| origin);
+            origins.all(|origin| {
+                is_from_the_future(&origin, self.present)
+                    || forgot && !keeps(domain, origin.address)
+            })
         };
-        is_from_the_future(refusal, self.present)
-            || self.known.forgot_a_map && missing.iter().all(kept_once)
+        missing.iter().all(traceless)
     }
 
     fn keeps(&self, key: &Key) -> bool {

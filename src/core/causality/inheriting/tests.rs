@@ -4,7 +4,7 @@ use crate::core::causality::EndRules;
 use crate::core::clock::{Clock, Clocks};
 use crate::core::coverage::Coverage;
 use crate::core::ended::EndedLimits;
-use crate::core::id::{Address, Dot, Key, MapId};
+use crate::core::id::{Address, Dot, Key, MapId, ShardId};
 use crate::core::inheritance::{Closed, HandOvers, Inherited};
 use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
@@ -265,6 +265,24 @@ fn that_older_maps_are_closed_is_told_by_another_keeper_of_the_shard_and_by_no_d
     state.join(cut).unwrap();
     assert!(state.inherited().closed().is_some());
     assert_eq!(state.unmet(None, &naming(&[(7, 9)])), None);
+}
+
+#[test]
+fn who_kept_no_shard_and_is_added_to_one_does_not_have_what_was_closed_before() {
+    let mut state = CausalState::new(origin(1), Domain::UNSHARDED, LIMITS);
+    let none = Domain {
+        shard: ShardId::NONE,
+        ..ENTERED
+    };
+    state.enter(none, (NOW, Some(BEFORE)), 5, 0);
+    let own = state.origin();
+    let mut known = nodes(&[own, origin(2)], &[]);
+    known.keepers = vec![origin(2).address];
+    state.set_nodes(&known);
+    assert!(close(&mut state, &[own, origin(2)]));
+    state.enter(ENTERED, (NOW, Some(BEFORE)), 6, 0);
+    assert!(state.inherited().closed().is_none());
+    assert!(state.unmet(None, &naming(&[(2, 9)])).is_some());
 }
 
 #[test]
