@@ -33,6 +33,11 @@ fn the_status_says_that_all_is_settled_and_by_which_map() {
         });
         assert_eq!(status["shard-count"], 1);
         assert_eq!(status["map"], status["dealt-by"]);
+        let hand_overs = &status["this-node"]["hand-overs"];
+        let hand_overs = hand_overs.as_array().unwrap();
+        assert_eq!(hand_overs.len(), 3, "of each other node");
+        let done = |it: &Value| it["state"] == "done" && it["keys-left"].is_null();
+        assert!(hand_overs.iter().all(done), "{status}");
     }
 }
 
@@ -53,6 +58,10 @@ fn the_status_names_who_is_waited_for() {
         let nodes = now["nodes"].as_array().unwrap();
         let mut keepers = nodes.iter().filter(|node| node["up"] == true);
         let wait = keepers.all(|keeper| keeper["waits-for"] == json!([away]));
+        let hand_overs = now["this-node"]["hand-overs"].as_array().unwrap();
+        let due = hand_overs.iter().filter(|it| it["state"] == "due");
+        let due: Vec<&Value> = due.map(|it| &it["from"]).collect();
+        let wait = wait && due == [&json!(away)];
         if wait { Ok(()) } else { Err(now) }
     });
     cluster[4].restart();
