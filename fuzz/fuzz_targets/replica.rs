@@ -21,7 +21,7 @@ use causet::core::ended::EndedLimits;
 use causet::core::frozen::{Frozen, Share};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::inheritance::{Nodes, OlderWrites};
-use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
+use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging, paged};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
 use causet::core::repair::{Repair, RepairRules};
@@ -82,7 +82,7 @@ struct Replica {
     /// The older domains of which it has had all that it ever had there under the present map.
     was: BTreeSet<Domain>,
     forgotten: Vec<(Address, Incarnation)>,
-    sessions: JoinSessions,
+    sessions: JoinSessions<Vec<JoinPage>>,
     staging: Staging,
     link: Link,
     repair: Repair,
@@ -265,7 +265,9 @@ impl Replica {
             writes: store.difference(&request.covered),
             rest: state.rest(),
         };
-        let answer = self.sessions.answer(&request, self.now, cut);
+        let answer = self
+            .sessions
+            .answer(&request, self.now, |limits| paged(cut(), limits.page_bytes));
         assert_understood(&answer);
         if let JoinAnswer::Page(page) = answer {
             assert!(
@@ -470,14 +472,15 @@ impl Replica {
         let Some(Staged::Complete(cut)) = received(page).map(|page| staging.stage(page)) else {
             return;
         };
+        let from = cut.from;
         let forged = claims_too_little(&cut);
         let covered = self.state.covered().clone();
         let before = self.state.inherited().inherited();
-        match self.state.take_over(&cut) {
+        match self.state.take_over(cut) {
             Ok(Joined { writes, older }) => {
                 self.forged |= forged;
                 assert!(writes.is_empty(), "it is of other domains");
-                assert!(self.state.inherited().has_from(cut.from));
+                assert!(self.state.inherited().has_from(from));
                 self.apply_older(older);
             }
             Err(_) => assert_eq!(before, self.state.inherited().inherited()),
@@ -512,7 +515,9 @@ impl Replica {
                 rest,
             }
         };
-        let answer = self.sessions.answer(request, self.now, cut);
+        let answer = self
+            .sessions
+            .answer(request, self.now, |limits| paged(cut(), limits.page_bytes));
         assert_understood(&answer);
     }
 

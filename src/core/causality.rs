@@ -306,9 +306,9 @@ impl CausalState {
     ///
     /// # Errors
     /// [`Unusable`] says why nothing of it was taken.
-    pub fn join(&mut self, cut: Cut) -> Result<Joined, Unusable> {
+    pub fn join(&mut self, mut cut: Cut) -> Result<Joined, Unusable> {
         self.check_cut(&cut)?;
-        let older = self.take_older(&cut);
+        let older = self.take_older(&mut cut);
         let Cut {
             from,
             covered,

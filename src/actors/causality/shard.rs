@@ -235,7 +235,7 @@ impl Causality {
         };
         let took = self.parts.uptime.now() - began;
         let taken = result.and_then(|cut| {
-            let joined = self.state.take_over(&cut);
+            let joined = self.state.take_over(cut);
             joined.map_err(|outlived| outlived.to_string())
         });
         let outcome = match taken {

@@ -9,7 +9,7 @@ use crate::core::inheritance::{Claim, Inheritance, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::wire::Digest;
-use crate::core::write::{Content, Write};
+use crate::core::write::Content;
 
 impl CausalState {
     /// How keys are dealt by the map of its domain, and were by the one before.
@@ -87,7 +87,7 @@ impl CausalState {
     ///
     /// # Errors
     /// If the donor is forgotten, or a later life of it is known; nothing was taken.
-    pub fn take_over(&mut self, cut: &Cut) -> Result<Joined, DonorOutlived> {
+    pub fn take_over(&mut self, mut cut: Cut) -> Result<Joined, DonorOutlived> {
         if !self.inherited.is_valid(cut.from) {
             return Err(DonorOutlived);
         }
@@ -96,21 +96,18 @@ impl CausalState {
             self.inherited.has_handed_over(cut.from);
             return Err(DonorOutlived);
         }
-        let older = self.take_older(cut);
+        let older = self.take_older(&mut cut);
         self.inherited.has_handed_over(cut.from);
         let writes = Vec::new();
         Ok(Joined { writes, older })
     }
 
     /// Takes what is not here yet, by the claims of this moment: an answer may have been long on its way.
-    pub(super) fn take_older(&mut self, cut: &Cut) -> Vec<OlderWrites> {
-        let lacking = |older: &OlderWrites| {
-            let lacks = |write: &&Write| !self.inherited.covers(&older.domain, &write.dot());
-            let writes = older.writes.iter().filter(lacks).cloned().collect();
-            let domain = older.domain;
-            OlderWrites { domain, writes }
-        };
-        let older: Vec<OlderWrites> = cut.older.iter().map(lacking).collect();
+    pub(super) fn take_older(&mut self, cut: &mut Cut) -> Vec<OlderWrites> {
+        let mut older = std::mem::take(&mut cut.older);
+        for OlderWrites { domain, writes } in &mut older {
+            writes.retain(|write| !self.inherited.covers(domain, &write.dot()));
+        }
         for write in older.iter().flat_map(|older| &older.writes) {
             let time = write.version.time;
             self.time = self.time.max(time);

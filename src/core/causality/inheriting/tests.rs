@@ -10,6 +10,7 @@ use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{dot, origin, say, write};
 use crate::core::wire::JoinRest;
+use crate::core::write::Write;
 
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
@@ -145,7 +146,7 @@ fn who_goes_on_under_another_map_numbers_its_writes_from_one_in_a_life_of_its_ow
 #[test]
 fn what_was_handed_over_is_claimed_and_is_no_part_of_the_clock() {
     let mut state = entered(1);
-    let taken = state.take_over(&hand_over(origin(2))).unwrap();
+    let taken = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&taken.older), [dot(7, 2)]);
     assert!(taken.writes.is_empty());
     assert_eq!(state.covered(), &Coverage::new());
@@ -163,10 +164,10 @@ fn what_is_claimed_by_the_time_that_a_hand_over_arrives_is_not_applied() {
     let mut other = hand_over(origin(3));
     other.older.clear();
     other.rest.inherited.claims = vec![claim(&[(7, 2), (3, 1)])];
-    state.take_over(&other).unwrap();
-    let late = state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(other).unwrap();
+    let late = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&late.older), []);
-    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    let again = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again.older), []);
 }
 
@@ -182,10 +183,10 @@ fn nothing_is_taken_over_from_a_life_that_is_forgotten_or_over() {
     ] {
         let mut state = entered(1);
         state.set_nodes(&known);
-        assert_eq!(state.take_over(&hand_over(origin(2))), Err(DonorOutlived));
+        assert_eq!(state.take_over(hand_over(origin(2))), Err(DonorOutlived));
         assert!(!state.inherited().has_from(origin(2)));
         assert!(state.inherited().claims().is_empty());
-        assert!(state.take_over(&hand_over(later)).is_ok());
+        assert!(state.take_over(hand_over(later)).is_ok());
     }
 }
 
@@ -196,8 +197,8 @@ fn what_clients_know_of_older_maps_is_named_until_every_keeper_has_all() {
     let lives = [own, origin(2), origin(3)];
     state.set_nodes(&nodes(&lives, &[]));
     state.take_over_own([claim(&[(1, 1)])]);
-    state.take_over(&hand_over(origin(2))).unwrap();
-    state.take_over(&hand_over(origin(3))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(3))).unwrap();
     assert!(state.inherited().is_complete());
     // As in every heartbeat.
     state.end_lives(900);
@@ -229,7 +230,7 @@ fn tombstones_are_kept_until_all_have_handed_over_and_hold_nothing() {
     digest.hand_overs.holds = true;
     state.note_hand_overs(&digest);
     assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
-    state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
     digest.hand_overs.holds = false;
     state.note_hand_overs(&digest);
@@ -239,12 +240,12 @@ fn tombstones_are_kept_until_all_have_handed_over_and_hold_nothing() {
 #[test]
 fn who_is_born_again_has_nothing_of_older_maps_either() {
     let mut state = entered(1);
-    state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
     state.be_reborn(5, 1);
     assert_eq!(state.domain(), ENTERED);
     assert!(state.unmet(None, &naming(&[(7, 2)])).is_some());
     assert!(!state.inherited().has_from(origin(2)));
-    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    let again = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again.older), [dot(7, 2)]);
 }
 
