@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +112,7 @@ impl Keys {
 /// Writes every key once, at nodes that keep it.
 pub(crate) async fn fill(keys: &Keys, by_shard: &[Vec<Address>]) -> Result<(), Failure> {
     let shards = u32::try_from(by_shard.len()).unwrap_or(1);
-    let (next, done) = (Cell::new(0), Cell::new(0));
+    let (next, done) = (Cell::new(0), Cell::new(0_u64));
     let fillers = (0..FILLERS).map(|filler| {
         let (next, done) = (&next, &done);
         async move {
@@ -123,10 +124,10 @@ pub(crate) async fn fill(keys: &Keys, by_shard: &[Vec<Address>]) -> Result<(), F
                 }
                 let members = &by_shard[Keys::shard(n, shards) as usize];
                 let node = members[filler % members.len()];
-                if !open.contains_key(&node) {
-                    open.insert(node, Connection::open(node).await?);
-                }
-                let connection = open.get_mut(&node).expect("it is open");
+                let connection = match open.entry(node) {
+                    Entry::Occupied(open) => open.into_mut(),
+                    Entry::Vacant(place) => place.insert(Connection::open(node).await?),
+                };
                 loop {
                     let path = format!("/kvs/{}", Keys::name(n));
                     let answer = connection.ask("PUT", &path, &keys.put()).await?;
@@ -144,7 +145,7 @@ pub(crate) async fn fill(keys: &Keys, by_shard: &[Vec<Address>]) -> Result<(), F
         loop {
             let before = done.get();
             sleep(SAY_EVERY).await;
-            let rate = (done.get() - before) as u64 / SAY_EVERY.as_secs();
+            let rate = (done.get() - before) / SAY_EVERY.as_secs();
             println!("  {} keys ({rate}/s)", done.get());
         }
     };
@@ -163,6 +164,8 @@ pub(crate) struct Sample {
     pub(crate) took: Duration,
     /// 0 without an answer.
     pub(crate) status: u16,
+    /// Whose.
+    pub(crate) key: usize,
     /// Whether it was refused before.
     pub(crate) again: bool,
 }
@@ -249,6 +252,7 @@ impl Load {
                 at,
                 took,
                 status,
+                key: n,
                 again,
             });
             if status != 503 || self.stop.get() {
