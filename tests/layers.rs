@@ -253,7 +253,7 @@ fn the_stores_hash_map_is_looked_into_by_key_only() {
         .match_indices("self.winners")
         .filter_map(|(at, name)| {
             let after = &code[at + name.len()..];
-            let by_key = ["[", ".get(", ".insert(", ".remove(", ".len("];
+            let by_key = ["[", ".get(", ".insert(", ".remove(", ".len(", ".reserve("];
             let walks = !by_key.iter().any(|lawful| after.starts_with(lawful));
             walks.then(|| after.lines().next().unwrap_or_default().to_owned())
         })

@@ -10,6 +10,7 @@
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use causet::core::aside::Aside;
@@ -21,7 +22,7 @@ use causet::core::ended::EndedLimits;
 use causet::core::frozen::{Frozen, Share, held_for};
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use causet::core::inheritance::{Nodes, OlderWrites};
-use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
+use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging, paged};
 use causet::core::link::{Link, LinkRules, Standing};
 use causet::core::metadata::Metadata;
 use causet::core::repair::{Repair, RepairRules};
@@ -78,13 +79,13 @@ struct Replica {
     store: Store,
     aside: Aside,
     /// What it had under older maps, each of which it keeps until all have it.
-    frozen: Vec<Frozen>,
+    frozen: Vec<Arc<Frozen>>,
     /// How often keys were dealt.
     deals: u8,
     /// The older domains of which it has had all that it ever had there under the present map.
     was: BTreeSet<Domain>,
     forgotten: Vec<(Address, Incarnation)>,
-    sessions: JoinSessions,
+    sessions: JoinSessions<Vec<JoinPage>>,
     staging: Staging,
     link: Link,
     repair: Repair,
@@ -271,7 +272,9 @@ impl Replica {
             writes: store.difference(&request.covered),
             rest: state.rest(),
         };
-        let answer = self.sessions.answer(&request, self.now, cut);
+        let answer = self
+            .sessions
+            .answer(&request, self.now, |limits| paged(cut(), limits.page_bytes));
         assert_understood(&answer);
         if let JoinAnswer::Page(page) = answer {
             assert!(
@@ -432,12 +435,12 @@ impl Replica {
         let (earlier, time) = (self.state.origin(), self.state.time());
         let origin = (self.state).enter(domain, (deal, Some(before)), WALL_MS + self.now, 1);
         assert!(origin.incarnation > earlier.incarnation && self.state.time() == time);
-        self.frozen.push(Frozen {
+        self.frozen.push(Arc::new(Frozen {
             deal: before,
             life: earlier.incarnation,
             claim,
             winners: std::mem::take(&mut self.store),
-        });
+        }));
         let held = self.frozen.iter().map(|frozen| frozen.claim.domain);
         self.state.set_holds(held.collect());
         self.aside.clear();
@@ -448,13 +451,16 @@ impl Replica {
 
     /// What it holds itself of older maps, and keeps.
     fn take_over_own(&mut self) {
-        let Some(share) = self.share() else {
+        let Some(mut share) = self.share() else {
             return;
         };
-        for older in held_for(&self.frozen, share, None) {
-            for write in older.writes {
-                self.store.apply_older(older.domain, write);
+        for frozen in &self.frozen {
+            for older in frozen.difference(&share) {
+                for write in older.writes {
+                    self.store.apply_older(older.domain, write);
+                }
             }
+            share.claims.push(frozen.claim.clone());
         }
         let claims = self.frozen.iter().map(|frozen| frozen.claim.clone());
         self.state.take_over_own(claims.collect::<Vec<_>>());
@@ -474,13 +480,14 @@ impl Replica {
         let Some(Staged::Complete(cut)) = received(page).map(|page| staging.stage(page)) else {
             return;
         };
+        let from = cut.from;
         let forged = claims_too_little(&cut);
         let covered = self.state.covered().clone();
         let before = self.state.inherited().inherited();
-        match self.state.take_over(&cut) {
+        match self.state.take_over(cut) {
             Ok(older) => {
                 self.forged |= forged;
-                assert!(self.state.inherited().has_from(cut.from));
+                assert!(self.state.inherited().has_from(from));
                 self.apply_older(older);
             }
             Err(_) => assert_eq!(before, self.state.inherited().inherited()),
@@ -493,9 +500,9 @@ impl Replica {
         let Some(Staged::Complete(cut)) = received(page).map(|page| staging.stage(page)) else {
             return;
         };
-        let before = self.state.inherited().claims();
-        if let Ok((older, too_many)) = self.state.take_keys(&cut, keys) {
-            self.forged |= claims_too_little(&cut);
+        let (before, forged) = (self.state.inherited().claims(), claims_too_little(&cut));
+        if let Ok((older, too_many)) = self.state.take_keys(cut, keys) {
+            self.forged |= forged;
             assert_eq!(too_many, 0);
             let asked = |write: &Write| keys.contains(&write.key);
             assert!(older.iter().flat_map(|older| &older.writes).all(asked));
@@ -515,19 +522,24 @@ impl Replica {
             shards: deal.shards,
             claims: request.claims.clone(),
         };
-        let keys = match &request.wants {
-            Wants::Keys(keys) => Some(keys.as_slice()),
-            Wants::HandOver | Wants::State => None,
+        let older = match &request.wants {
+            Wants::Keys(keys) => held_for(&self.frozen, &share, keys),
+            Wants::HandOver | Wants::State => {
+                let difference = |frozen: &Arc<Frozen>| frozen.difference(&share);
+                self.frozen.iter().flat_map(difference).collect()
+            }
         };
         let cut = || Cut {
             from: self.state.origin(),
             covered: Coverage::new(),
             time: self.state.time(),
             writes: Vec::new(),
-            older: held_for(&self.frozen, share, keys),
+            older,
             rest: self.state.rest(),
         };
-        let answer = self.sessions.answer(request, self.now, cut);
+        let answer = self
+            .sessions
+            .answer(request, self.now, |limits| paged(cut(), limits.page_bytes));
         assert_understood(&answer);
     }
 

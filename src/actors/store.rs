@@ -1,5 +1,7 @@
 //! `Store`: holds the winners, answers reads, cuts differences for joins.
 
+mod slices;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +9,14 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::core::aside::{Aside, Settled};
 use crate::core::coverage::Coverage;
-use crate::core::frozen::{Frozen, Share, held_for, said_with};
+use crate::core::frozen::{Frozen, HandOver, held_for, said_with};
 use crate::core::id::{Domain, Key};
-use crate::core::inheritance::OlderWrites;
-use crate::core::join::{Cut, JoinLimits, JoinSessions};
+use crate::core::join::{Cut, JoinLimits, JoinSessions, paged};
+use crate::core::remains::Remains;
+use crate::core::stamp::HlcTime;
 use crate::core::store::{Applied, Store as Winners};
-use crate::core::wire::{JoinAnswer, JoinRefusal, JoinRest, Wants};
+use crate::core::taking::Taking;
+use crate::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRest, Wants};
 use crate::core::write::Version;
 use crate::messages::causality::{
     DeleteConfirmed, DigestReport, Outcome, Reissue, Seen, StoreFilled, TombstonesFilled,
@@ -20,8 +24,8 @@ use crate::messages::causality::{
 use crate::messages::lifecycle::Halt;
 use crate::messages::mailbox::{Edge, Mail};
 use crate::messages::store::{
-    ApplyOlder, ApplyOwn, ApplyWrites, Collect, DropFrozen, Freeze, KeepAside, ProbeDelete,
-    ReadDifference, ReadHandOver, ReadKey, ReadSummary, SetAside, SettleAside, TakeOwn,
+    ApplyOwn, ApplyWrites, KeepAside, ProbeDelete, ReadDifference, ReadHandOver, ReadKey,
+    ReadSummary, SetAside, SettleAside,
 };
 use crate::metrics::{Metrics, as_gauge};
 use crate::time::Uptime;
@@ -53,13 +57,21 @@ pub struct StoreParts {
 #[derive(Debug)]
 pub struct Store {
     winners: Winners,
-    sessions: JoinSessions,
+    sessions: JoinSessions<Vec<JoinPage>>,
     /// What this node had under older maps.
-    frozen: Vec<Frozen>,
+    frozen: Vec<Arc<Frozen>>,
     /// Of those who take it over.
-    hand_overs: JoinSessions,
+    hand_overs: JoinSessions<HandOver>,
     /// Of those who ask for single keys of it.
-    key_hand_overs: JoinSessions,
+    key_hand_overs: JoinSessions<Vec<JoinPage>>,
+    /// What was taken over, and is not among the winners yet.
+    taking: Taking,
+    /// What is held no longer, and not gone yet.
+    remains: Remains,
+    /// Up to where tombstones are to go, as soon as everything is among the winners.
+    collect_upto: Option<HlcTime>,
+    /// Whether the next slice has its time.
+    slice_due: bool,
     aside: Aside,
     full: bool,
     crowded: bool,
@@ -75,6 +87,10 @@ impl Store {
             frozen: Vec::new(),
             hand_overs: JoinSessions::new(parts.joins),
             key_hand_overs: JoinSessions::new(parts.joins),
+            taking: Taking::new(parts.joins.slice()),
+            remains: Remains::new(),
+            collect_upto: None,
+            slice_due: false,
             aside: Aside::new(),
             full: false,
             crowded: false,
@@ -82,25 +98,12 @@ impl Store {
         }
     }
 
-    fn seen(&self, key: &Key, domain: Domain) -> Option<Seen> {
+    fn seen(&mut self, key: &Key, domain: Domain) -> Option<Seen> {
+        self.taking.settle(key, &mut self.winners);
         let version = self.winners.get(key)?.clone();
         let older = self.winners.older_domain(&version.dot.origin);
         let domain = older.unwrap_or(domain);
         Some(Seen { domain, version })
-    }
-
-    fn apply_older(&mut self, older: Vec<OlderWrites>) {
-        for OlderWrites { domain, writes } in older {
-            for write in writes {
-                self.winners.apply_older(domain, write);
-            }
-        }
-    }
-
-    /// Takes over from what is frozen here.
-    fn take_own(&mut self, share: Share) {
-        let older = held_for(&self.frozen, share, None);
-        self.apply_older(older);
     }
 
     /// What is open was cut of what was frozen before.
@@ -116,15 +119,13 @@ impl Store {
     }
 
     fn gauge_frozen(&self) {
-        let frozen: u64 = self.frozen.iter().map(Frozen::len).sum();
+        let frozen: u64 = self.frozen.iter().map(|frozen| frozen.len()).sum();
         self.parts.metrics.keys_frozen.set(as_gauge(frozen));
     }
 
     fn gauge_aside(&self) {
-        self.parts
-            .metrics
-            .writes_aside
-            .set(as_gauge(self.aside.len()));
+        let aside = as_gauge(self.aside.len());
+        self.parts.metrics.writes_aside.set(aside);
     }
 
     fn report_sizes(&mut self) {
@@ -178,6 +179,7 @@ impl Handler<Mail<ApplyOwn>> for Store {
             domain,
             reply,
         } = mail.open();
+        self.taking.settle(&write.key, &mut self.winners);
         let version = write.version.clone();
         let applied = self.winners.apply(write);
         debug_assert!(applied != Applied::Superseded, "stamped above all applied");
@@ -234,6 +236,12 @@ impl Handler<Mail<ReadDifference>> for Store {
 
     fn handle(&mut self, mail: Mail<ReadDifference>, _: &mut Context<Self>) {
         let ask = mail.open();
+        if ask.request.page == 0 && !self.taking.is_empty() {
+            // It lasts a second, and to do it at once would hold up everybody.
+            self.parts.metrics.joins_refused.inc();
+            let _ = ask.reply.send(JoinAnswer::Refused(JoinRefusal::Busy));
+            return;
+        }
         let winners = &self.winners;
         let cut = || Cut {
             from: ask.from,
@@ -248,7 +256,8 @@ impl Handler<Mail<ReadDifference>> for Store {
             rest: ask.rest,
         };
         let now = self.parts.uptime.now();
-        let answer = self.sessions.answer(&ask.request, now, cut);
+        let pages = |limits: JoinLimits| paged(cut(), limits.page_bytes);
+        let answer = self.sessions.answer(&ask.request, now, pages);
         if answer == JoinAnswer::Refused(JoinRefusal::Busy) {
             self.parts.metrics.joins_refused.inc();
         }
@@ -257,23 +266,11 @@ impl Handler<Mail<ReadDifference>> for Store {
     }
 }
 
-impl Handler<Mail<Collect>> for Store {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<Collect>, _: &mut Context<Self>) {
-        let collected = self.winners.collect(mail.open().upto);
-        self.parts
-            .metrics
-            .tombstones_collected
-            .inc_by(collected as u64);
-        self.report_sizes();
-    }
-}
-
 impl Handler<Mail<SetAside>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<SetAside>, _: &mut Context<Self>) {
+        self.finish_taking();
         let SetAside = mail.open();
         // A join brings these, or whoever holds them still.
         self.winners.drop_older();
@@ -286,109 +283,48 @@ impl Handler<Mail<SetAside>> for Store {
     }
 }
 
-impl Handler<Mail<ApplyOlder>> for Store {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<ApplyOlder>, _: &mut Context<Self>) {
-        self.apply_older(mail.open().older);
-        self.report_sizes();
-    }
-}
-
-impl Handler<Mail<Freeze>> for Store {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<Freeze>, _: &mut Context<Self>) {
-        let Freeze {
-            deal,
-            life,
-            claim,
-            share,
-        } = mail.open();
-        let winners = std::mem::take(&mut self.winners);
-        self.frozen.push(Frozen {
-            deal,
-            life,
-            claim,
-            winners,
-        });
-        // Which of these the others lack can be told only by the clocks of the domain that was left.
-        let aside = self.aside.clear();
-        if aside > 0 {
-            log::warn!(
-                "{aside} writes of an earlier life that were to be written again are given up"
-            );
-            self.parts.metrics.writes_lost.inc_by(aside as u64);
-        }
-        self.sessions = JoinSessions::new(self.parts.joins);
-        self.forget_hand_overs();
-        self.gauge_frozen();
-        if let Some(share) = share {
-            self.take_own(share);
-        }
-        self.gauge_sessions();
-        self.gauge_aside();
-        self.report_sizes();
-    }
-}
-
-impl Handler<Mail<TakeOwn>> for Store {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<TakeOwn>, _: &mut Context<Self>) {
-        self.take_own(mail.open().share);
-        self.report_sizes();
-    }
-}
-
 impl Handler<Mail<ReadHandOver>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<ReadHandOver>, _: &mut Context<Self>) {
         let ask = mail.open();
         let frozen = &self.frozen;
-        let (keys, sessions) = match &ask.request.wants {
-            Wants::Keys(keys) => (Some(keys.as_slice()), &mut self.key_hand_overs),
-            Wants::HandOver | Wants::State => (None, &mut self.hand_overs),
-        };
-        let cut = || Cut {
-            from: ask.from,
-            covered: Coverage::new(),
-            time: ask.time,
-            writes: Vec::new(),
-            older: held_for(frozen, ask.share, keys),
-            rest: JoinRest {
-                inherited: said_with(frozen, ask.from.address, ask.inherited),
-                ..JoinRest::default()
-            },
+        let rest = JoinRest {
+            inherited: said_with(frozen, ask.from.address, ask.inherited),
+            ..JoinRest::default()
         };
         let now = self.parts.uptime.now();
-        let answer = sessions.answer(&ask.request, now, cut);
+        let answer = if let Wants::Keys(keys) = &ask.request.wants {
+            let cut = || Cut {
+                from: ask.from,
+                covered: Coverage::new(),
+                time: ask.time,
+                writes: Vec::new(),
+                older: held_for(frozen, &ask.share, keys),
+                rest,
+            };
+            let pages = |limits: JoinLimits| paged(cut(), limits.page_bytes);
+            self.key_hand_overs.answer(&ask.request, now, pages)
+        } else {
+            let pages = |limits| {
+                let page = JoinPage {
+                    from: ask.from,
+                    covered: Coverage::new(),
+                    time: ask.time,
+                    writes: Vec::new(),
+                    older: Vec::new(),
+                    left: 0,
+                    rest: None,
+                };
+                HandOver::new(frozen, ask.share, (page, rest), limits)
+            };
+            self.hand_overs.answer(&ask.request, now, pages)
+        };
         if answer == JoinAnswer::Refused(JoinRefusal::Busy) {
             self.parts.metrics.joins_refused.inc();
         }
         self.gauge_sessions();
         let _ = ask.reply.send(answer);
-    }
-}
-
-impl Handler<Mail<DropFrozen>> for Store {
-    type Result = ();
-
-    fn handle(&mut self, mail: Mail<DropFrozen>, _: &mut Context<Self>) {
-        let DropFrozen { given_up, domain } = mail.open();
-        let goes = |frozen: &mut Frozen| domain.is_none_or(|domain| frozen.claim.domain == domain);
-        let frozen: Vec<Frozen> = self.frozen.extract_if(.., goes).collect();
-        let writes: u64 = frozen.iter().map(Frozen::len).sum();
-        if given_up && writes > 0 {
-            log::warn!(
-                "{writes} writes that this node had before keys were dealt anew are given up"
-            );
-            self.parts.metrics.writes_lost.inc_by(writes);
-        }
-        self.gauge_frozen();
-        self.forget_hand_overs();
-        self.gauge_sessions();
     }
 }
 
@@ -407,6 +343,7 @@ impl Handler<Mail<SettleAside>> for Store {
 
     fn handle(&mut self, mail: Mail<SettleAside>, _: &mut Context<Self>) {
         let SettleAside { by, present } = mail.open();
+        self.finish_taking();
         let settled = self.aside.settle(&present, &self.winners);
         self.gauge_aside();
         self.parts.reissue.tell(Reissue {
@@ -422,6 +359,7 @@ impl Handler<Mail<ReadSummary>> for Store {
 
     fn handle(&mut self, mail: Mail<ReadSummary>, _: &mut Context<Self>) {
         let ask = mail.open();
+        self.finish_taking();
         let _ = ask.reply.send(DigestReport {
             origin: ask.origin,
             domain: ask.domain,

@@ -307,9 +307,10 @@ impl CausalState {
     ///
     /// # Errors
     /// [`Unusable`] says why nothing of it was taken.
-    pub fn join(&mut self, cut: Cut) -> Result<Joined, Unusable> {
+    pub fn join(&mut self, mut cut: Cut) -> Result<Joined, Unusable> {
         self.check_cut(&cut)?;
-        let older = self.take_older(&cut.older, &cut.rest.inherited);
+        let older = std::mem::take(&mut cut.older);
+        let older = self.take_older(older, &cut.rest.inherited);
         let Cut {
             from,
             covered,

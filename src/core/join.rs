@@ -26,8 +26,32 @@ pub struct JoinLimits {
     pub session_ms: u64,
 }
 
+impl JoinLimits {
+    /// How many winners are looked at for one page, if it does not get full: other actors of this thread wait meanwhile.
+    pub fn page_steps(&self) -> usize {
+        (self.page_bytes / 64).max(1)
+    }
+
+    /// How many winners that were brought are applied at once, for the same reason: they take about as long.
+    pub fn slice(&self) -> usize {
+        (self.page_bytes / 512).max(1)
+    }
+}
+
+/// What an asker reads page by page.
+pub trait Pages {
+    /// A page, from 0; the same whenever it is asked for. `None` for one beyond the last, or beyond the next one.
+    fn page(&mut self, number: usize) -> Option<JoinPage>;
+}
+
+impl Pages for Vec<JoinPage> {
+    fn page(&mut self, number: usize) -> Option<JoinPage> {
+        self.get(number).cloned()
+    }
+}
+
 /// A replica's state at one moment, as far as an asker lacks it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cut {
     /// Who answers.
     pub from: Origin,
@@ -45,19 +69,19 @@ pub struct Cut {
 
 /// The answerer's sessions, one for each asker at most.
 #[derive(Debug)]
-pub struct JoinSessions {
+pub struct JoinSessions<P> {
     limits: JoinLimits,
-    by_asker: BTreeMap<Origin, Session>,
+    by_asker: BTreeMap<Origin, Session<P>>,
 }
 
 #[derive(Debug)]
-struct Session {
+struct Session<P> {
     number: u64,
-    pages: Vec<JoinPage>,
+    pages: P,
     asked: Millis,
 }
 
-impl JoinSessions {
+impl<P: Pages> JoinSessions<P> {
     /// No sessions.
     pub fn new(limits: JoinLimits) -> Self {
         Self {
@@ -72,7 +96,7 @@ impl JoinSessions {
         &mut self,
         request: &JoinRequest,
         now: Millis,
-        cut: impl FnOnce() -> Cut,
+        cut: impl FnOnce(JoinLimits) -> P,
     ) -> JoinAnswer {
         self.expire(now);
         if self.is_outdated(request) {
@@ -85,7 +109,7 @@ impl JoinSessions {
             }
             let session = Session {
                 number: request.session,
-                pages: paged(cut(), self.limits.page_bytes),
+                pages: cut(self.limits),
                 asked: now,
             };
             self.by_asker.insert(request.from, session);
@@ -94,7 +118,7 @@ impl JoinSessions {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         };
         session.asked = now;
-        let Some(page) = session.pages.get(request.page as usize).cloned() else {
+        let Some(page) = session.pages.page(request.page as usize) else {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         };
         if page.rest.is_some() {
@@ -116,7 +140,7 @@ impl JoinSessions {
         open.is_some_and(|session| session.number > request.session)
     }
 
-    fn session(&mut self, request: &JoinRequest) -> Option<&mut Session> {
+    fn session(&mut self, request: &JoinRequest) -> Option<&mut Session<P>> {
         self.by_asker
             .get_mut(&request.from)
             .filter(|session| session.number == request.session)
@@ -133,7 +157,8 @@ impl JoinSessions {
     }
 }
 
-fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
+/// The pages of a cut: the store goes on, so that all of them are made at once.
+pub fn paged(cut: Cut, page_bytes: usize) -> Vec<JoinPage> {
     let empty = || JoinPage {
         from: cut.from,
         covered: cut.covered.clone(),
@@ -180,7 +205,8 @@ fn writes_in(page: &JoinPage) -> u64 {
     (page.writes.len() + older.sum::<usize>()) as u64
 }
 
-fn push_older(older: &mut Vec<OlderWrites>, domain: Domain, write: Write) {
+/// Adds a write to those of its domain, if that was the last one.
+pub fn push_older(older: &mut Vec<OlderWrites>, domain: Domain, write: Write) {
     match older.last_mut() {
         Some(last) if last.domain == domain => last.writes.push(write),
         _ => older.push(OlderWrites {
@@ -203,7 +229,7 @@ pub struct Staging {
 pub struct Progress {
     /// Writes that have arrived.
     pub arrived: u64,
-    /// Writes that are to come.
+    /// Writes that are to come, at most.
     pub left: u64,
 }
 
@@ -305,7 +331,9 @@ mod tests {
         let mut page = 0;
         let joined = loop {
             let store_now = 5 + u64::from(page);
-            match sessions.answer(&request(1, 7, page), 0, || cut(store_now)) {
+            match sessions.answer(&request(1, 7, page), 0, |limits| {
+                paged(cut(store_now), limits.page_bytes)
+            }) {
                 JoinAnswer::Page(answer) => match staging.stage(answer) {
                     Staged::AskFor(next) => {
                         let Progress { arrived, left } = staging.progress();
@@ -330,20 +358,38 @@ mod tests {
     #[test]
     fn one_more_asker_than_allowed_is_told_to_come_back() {
         let mut sessions = JoinSessions::new(LIMITS);
-        sessions.answer(&request(1, 1, 0), 0, || cut(9));
+        sessions.answer(&request(1, 1, 0), 0, |limits| {
+            paged(cut(9), limits.page_bytes)
+        });
         let busy = JoinAnswer::Refused(JoinRefusal::Busy);
-        assert_eq!(sessions.answer(&request(2, 1, 0), 999, || cut(1)), busy);
-        let answer = sessions.answer(&request(2, 1, 0), 1_000, || cut(1));
+        assert_eq!(
+            sessions.answer(&request(2, 1, 0), 999, |limits| paged(
+                cut(1),
+                limits.page_bytes
+            )),
+            busy
+        );
+        let answer = sessions.answer(&request(2, 1, 0), 1_000, |limits| {
+            paged(cut(1), limits.page_bytes)
+        });
         assert!(matches!(answer, JoinAnswer::Page(_)), "the first is over");
         let gone = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
-        assert_eq!(sessions.answer(&request(1, 1, 1), 1_000, || cut(1)), gone);
+        assert_eq!(
+            sessions.answer(&request(1, 1, 1), 1_000, |limits| paged(
+                cut(1),
+                limits.page_bytes
+            )),
+            gone
+        );
     }
 
     #[test]
     fn a_session_that_was_read_to_its_end_makes_room_for_the_next() {
         let mut sessions = JoinSessions::new(LIMITS);
         for asker in 1..=3 {
-            let answer = sessions.answer(&request(asker, 1, 0), 0, || cut(1));
+            let answer = sessions.answer(&request(asker, 1, 0), 0, |limits| {
+                paged(cut(1), limits.page_bytes)
+            });
             assert!(matches!(answer, JoinAnswer::Page(page) if page.rest.is_some()));
             assert!(sessions.is_empty());
         }
@@ -352,20 +398,26 @@ mod tests {
     #[test]
     fn a_late_request_of_an_earlier_session_does_not_end_the_later_one() {
         let mut sessions = JoinSessions::new(LIMITS);
-        sessions.answer(&request(1, 7, 0), 0, || cut(9));
+        sessions.answer(&request(1, 7, 0), 0, |limits| {
+            paged(cut(9), limits.page_bytes)
+        });
         let gone = JoinAnswer::Refused(JoinRefusal::NoSuchPage);
-        let late = sessions.answer(&request(1, 6, 0), 1, || panic!("no cut is made for it"));
+        let late = sessions.answer(&request(1, 6, 0), 1, |_| panic!("no cut is made for it"));
         assert_eq!(late, gone);
-        let next = sessions.answer(&request(1, 7, 1), 2, || panic!("it is open"));
+        let next = sessions.answer(&request(1, 7, 1), 2, |_| panic!("it is open"));
         assert!(matches!(next, JoinAnswer::Page(_)), "{next:?}");
-        let later = sessions.answer(&request(1, 8, 0), 3, || cut(1));
+        let later = sessions.answer(&request(1, 8, 0), 3, |limits| {
+            paged(cut(1), limits.page_bytes)
+        });
         assert!(matches!(later, JoinAnswer::Page(_)), "{later:?}");
     }
 
     #[test]
     fn an_empty_difference_is_one_last_page() {
         let mut sessions = JoinSessions::new(LIMITS);
-        let answer = sessions.answer(&request(1, 1, 0), 0, || cut(0));
+        let answer = sessions.answer(&request(1, 1, 0), 0, |limits| {
+            paged(cut(0), limits.page_bytes)
+        });
         assert!(
             matches!(answer, JoinAnswer::Page(page) if page.rest.is_some() && page.writes.is_empty())
         );

@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod outbox;
 pub mod parking;
 pub mod peer;
+pub mod remains;
 pub mod repair;
 pub mod roster;
 pub mod serving;
@@ -31,6 +32,7 @@ mod sharing;
 pub mod stamp;
 pub mod store;
 pub mod swim;
+pub mod taking;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;

@@ -6,6 +6,7 @@
 //! proportional to the difference and not to the store.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -128,6 +129,30 @@ impl Store {
             .collect()
     }
 
+    /// The winners that are not covered, by origin and counter, from the write `from` on, which need not be a winner any more; with the
+    /// domain of each, an older one or else `own`. `covered` says what is of a domain, `None` if nothing of it is looked for.
+    pub fn lacking<'a>(
+        &'a self,
+        own: Domain,
+        from: Option<Dot>,
+        covered: impl Fn(&Domain) -> Option<&'a Coverage> + 'a,
+    ) -> impl Iterator<Item = (Domain, Dot, &'a Key)> + 'a {
+        let first = from.map_or(Bound::Unbounded, |dot| Bound::Included(dot.origin));
+        let origins = self.live_dots.range((first, Bound::Unbounded));
+        origins.flat_map(move |(origin, dots)| {
+            let domain = self.older.get(origin).copied().unwrap_or(own);
+            let covered = covered(&domain).filter(|covered| !covered.has_ended(origin));
+            let first = from.filter(|dot| dot.origin == *origin);
+            let first = first.map_or(0, |dot| dot.counter);
+            let first = covered.map(|covered| first.max(covered.get(origin) + 1));
+            let dots = first.into_iter().flat_map(|first| dots.range(first..));
+            dots.map(move |(counter, key)| {
+                let (origin, counter) = (*origin, *counter);
+                (domain, Dot { origin, counter }, key)
+            })
+        })
+    }
+
     fn beyond(&self, origin: &Origin, covered: &Coverage) -> impl Iterator<Item = Write> {
         let dots = self.live_dots.get(origin);
         let dots = dots.filter(|_| !covered.has_ended(origin));
@@ -180,6 +205,24 @@ impl Store {
         winners
             .into_iter()
             .map(|(key, version)| Write { key, version })
+    }
+
+    /// Makes room for so many keys: to grow step by step takes long at some of the steps.
+    pub fn make_room(&mut self, keys: usize) {
+        self.winners.reserve(keys);
+    }
+
+    /// Lets everything go bit by bit, in no particular order: what the iterator has passed is gone.
+    pub fn dismantle(self) -> impl Iterator<Item = ()> + use<> {
+        let Self {
+            winners,
+            live_dots,
+            tombstones,
+            ..
+        } = self;
+        let dots = live_dots.into_values().flatten().map(drop);
+        let tombstones = tombstones.into_iter().map(drop);
+        dots.chain(tombstones).chain(winners.into_iter().map(drop))
     }
 
     /// Sizes and fingerprint.

@@ -300,7 +300,7 @@ pub struct JoinPage {
     pub writes: Vec<Write>,
     /// Winners that were written under older maps, as far as the asker's claims do not cover them.
     pub older: Vec<OlderWrites>,
-    /// How many writes the pages after this one bring.
+    /// How many writes the pages after this one bring, at most.
     pub left: u64,
     /// In the last page, and only there: what else the answerer knew at the cut.
     pub rest: Option<JoinRest>,

@@ -9,7 +9,7 @@ use causet::core::causality::CausalState;
 use causet::core::clock::Relation;
 use causet::core::coverage::Coverage;
 use causet::core::id::{Domain, Dot, Key, ShardId};
-use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging};
+use causet::core::join::{Cut, JoinLimits, JoinSessions, Staged, Staging, paged};
 use causet::core::metadata::Metadata;
 use causet::core::stamp::HlcTime;
 use causet::core::store::{Store, Summary};
@@ -99,7 +99,9 @@ impl Replica {
                 writes: self.store.difference(&request.covered),
                 rest: self.state.rest(),
             };
-            let JoinAnswer::Page(page) = sessions.answer(&request, 0, cut) else {
+            let JoinAnswer::Page(page) =
+                sessions.answer(&request, 0, |limits| paged(cut(), limits.page_bytes))
+            else {
                 panic!("refused");
             };
             match staging.stage(page) {

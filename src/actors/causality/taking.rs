@@ -47,7 +47,7 @@ impl Causality {
         };
         let took = self.parts.uptime.now() - began;
         let taken = result.and_then(|cut| {
-            let taken = self.state.take_over(&cut);
+            let taken = self.state.take_over(cut);
             taken.map_err(|outlived| outlived.to_string())
         });
         let outcome = match taken {
@@ -105,7 +105,7 @@ impl Causality {
     pub(super) fn keys_ended(&mut self, from: Address, keys: &[Key], result: Result<Cut, String>) {
         self.dealing.wanted.answered(from, result.is_ok());
         let taken = result.and_then(|cut| {
-            let taken = self.state.take_keys(&cut, keys);
+            let taken = self.state.take_keys(cut, keys);
             taken.map_err(|outlived| outlived.to_string())
         });
         let key_hand_overs = &self.parts.metrics.key_hand_overs;

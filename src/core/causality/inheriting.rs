@@ -10,7 +10,7 @@ use crate::core::inheritance::{Claim, Inheritance, Inherited, Nodes, OlderWrites
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
 use crate::core::wire::Digest;
-use crate::core::write::{Content, Write};
+use crate::core::write::Content;
 
 impl CausalState {
     /// How keys are dealt by the map of its domain, and were by the one before.
@@ -120,13 +120,13 @@ impl CausalState {
     ///
     /// # Errors
     /// If the donor is forgotten, or a later life of it is known; nothing was taken.
-    pub fn take_over(&mut self, cut: &Cut) -> Result<Vec<OlderWrites>, DonorOutlived> {
-        self.check_donor(cut)?;
+    pub fn take_over(&mut self, cut: Cut) -> Result<Vec<OlderWrites>, DonorOutlived> {
+        self.check_donor(&cut)?;
         if self.inherited.has_from(cut.from) {
             return Ok(Vec::new());
         }
         let inherited = self.inherited.of_donor(&cut.rest.inherited);
-        let older = self.take_older(&cut.older, &inherited);
+        let older = self.take_older(cut.older, &inherited);
         self.inherited.has_handed_over(cut.from);
         Ok(older)
     }
@@ -138,15 +138,15 @@ impl CausalState {
     /// As [`take_over`](Self::take_over).
     pub fn take_keys(
         &mut self,
-        cut: &Cut,
+        cut: Cut,
         keys: &[Key],
     ) -> Result<(Vec<OlderWrites>, usize), DonorOutlived> {
-        self.check_donor(cut)?;
+        self.check_donor(&cut)?;
         if self.inherited.has_from(cut.from) {
             // They are here with all else, and may have been deleted since.
             return Ok((Vec::new(), 0));
         }
-        let mut older = self.lacking_of(&cut.older);
+        let mut older = self.lacking_of(cut.older);
         for older in &mut older {
             older.writes.retain(|write| keys.contains(&write.key));
         }
@@ -171,7 +171,7 @@ impl CausalState {
     /// Takes what is not here yet, by the claims of this moment: an answer may have been long on its way.
     pub(super) fn take_older(
         &mut self,
-        older: &[OlderWrites],
+        older: Vec<OlderWrites>,
         inherited: &Inherited,
     ) -> Vec<OlderWrites> {
         let older = self.lacking_of(older);
@@ -181,14 +181,11 @@ impl CausalState {
         older
     }
 
-    fn lacking_of(&self, older: &[OlderWrites]) -> Vec<OlderWrites> {
-        let lacking = |older: &OlderWrites| {
-            let lacks = |write: &&Write| !self.inherited.covers(&older.domain, &write.dot());
-            let writes = older.writes.iter().filter(lacks).cloned().collect();
-            let domain = older.domain;
-            OlderWrites { domain, writes }
-        };
-        older.iter().map(lacking).collect()
+    fn lacking_of(&self, mut older: Vec<OlderWrites>) -> Vec<OlderWrites> {
+        for OlderWrites { domain, writes } in &mut older {
+            writes.retain(|write| !self.inherited.covers(domain, &write.dot()));
+        }
+        older
     }
 
     /// What is taken over is not stamped above what is written here next.

@@ -13,6 +13,12 @@ pub fn shard_of(key: &Key, shards: u32) -> ShardId {
     ShardId(jump(xxh3_64(key.as_str().as_bytes()), shards))
 }
 
+/// Whether a key of the first of these shards, of so many, can be one of the other among so many: keys go to added shards only, and out of
+/// removed ones only.
+pub fn may_pass((from, of): (ShardId, u32), (to, among): (ShardId, u32)) -> bool {
+    from == to || (among > of && to.0 >= of) || (among < of && from.0 >= among)
+}
+
 /// The bucket of a hash among `buckets` of them (at least 1): below `buckets`, and the same for `buckets + 1` or else `buckets`.
 #[expect(
     clippy::cast_precision_loss,
@@ -34,6 +40,8 @@ fn jump(mut hash: u64, buckets: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn key(text: &str) -> Key {
@@ -108,6 +116,18 @@ mod tests {
             let share = 100_000 / more;
             let off = count.abs_diff(share);
             assert!(off * 100 <= 3 * share, "{count} of {share}");
+        }
+    }
+
+    #[test]
+    fn every_way_that_a_key_takes_is_one_that_it_may_take_and_the_others_are_few() {
+        for (of, among) in [(1, 4), (2, 3), (3, 2), (4, 2), (3, 3)] {
+            let taken = shards_of(10_000, of).into_iter();
+            let taken: BTreeSet<_> = taken.zip(shards_of(10_000, among)).collect();
+            let ways = (0..of).flat_map(|from| (0..among).map(move |to| (from, to)));
+            let open =
+                |(from, to): &(u32, u32)| may_pass((ShardId(*from), of), (ShardId(*to), among));
+            assert_eq!(ways.filter(open).collect::<BTreeSet<_>>(), taken);
         }
     }
 

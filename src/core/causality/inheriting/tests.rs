@@ -10,6 +10,7 @@ use crate::core::metadata::Metadata;
 use crate::core::stamp::HlcTime;
 use crate::core::testing::{dot, origin, say, write};
 use crate::core::wire::JoinRest;
+use crate::core::write::Write;
 
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
@@ -145,7 +146,7 @@ fn who_goes_on_under_another_map_numbers_its_writes_from_one_in_a_life_of_its_ow
 #[test]
 fn what_was_handed_over_is_claimed_and_is_no_part_of_the_clock() {
     let mut state = entered(1);
-    let taken = state.take_over(&hand_over(origin(2))).unwrap();
+    let taken = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&taken), [dot(7, 2)]);
     assert_eq!(state.covered(), &Coverage::new());
     assert!(state.inherited().covers(&Domain::UNSHARDED, &dot(7, 2)));
@@ -162,10 +163,10 @@ fn what_is_claimed_by_the_time_that_a_hand_over_arrives_is_not_applied() {
     let mut other = hand_over(origin(3));
     other.older.clear();
     other.rest.inherited.claims = vec![claim(&[(7, 2), (3, 1)])];
-    state.take_over(&other).unwrap();
-    let late = state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(other).unwrap();
+    let late = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&late), []);
-    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    let again = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again), []);
 }
 
@@ -181,10 +182,10 @@ fn nothing_is_taken_over_from_a_life_that_is_forgotten_or_over() {
     ] {
         let mut state = entered(1);
         state.set_nodes(&known);
-        assert_eq!(state.take_over(&hand_over(origin(2))), Err(DonorOutlived));
+        assert_eq!(state.take_over(hand_over(origin(2))), Err(DonorOutlived));
         assert!(!state.inherited().has_from(origin(2)));
         assert!(state.inherited().claims().is_empty());
-        assert!(state.take_over(&hand_over(later)).is_ok());
+        assert!(state.take_over(hand_over(later)).is_ok());
     }
 }
 
@@ -195,8 +196,8 @@ fn what_clients_know_of_older_maps_is_named_until_every_keeper_has_all() {
     let lives = [own, origin(2), origin(3)];
     state.set_nodes(&nodes(&lives, &[]));
     state.take_over_own([claim(&[(1, 1)])]);
-    state.take_over(&hand_over(origin(2))).unwrap();
-    state.take_over(&hand_over(origin(3))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(3))).unwrap();
     assert!(state.inherited().is_complete());
     // As in every heartbeat.
     state.end_lives(900);
@@ -228,7 +229,7 @@ fn tombstones_are_kept_until_all_have_handed_over_and_hold_nothing() {
     digest.hand_overs.holds = vec![Domain::UNSHARDED];
     state.note_hand_overs(&digest);
     assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
-    state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(state.frontier(0, 1_000, &RULES), HlcTime::ZERO);
     digest.hand_overs.holds = Vec::new();
     state.note_hand_overs(&digest);
@@ -238,12 +239,12 @@ fn tombstones_are_kept_until_all_have_handed_over_and_hold_nothing() {
 #[test]
 fn who_is_born_again_has_nothing_of_older_maps_either() {
     let mut state = entered(1);
-    state.take_over(&hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
     state.be_reborn(5, 1);
     assert_eq!(state.domain(), ENTERED);
     assert!(state.unmet(None, &naming(&[(7, 2)])).is_some());
     assert!(!state.inherited().has_from(origin(2)));
-    let again = state.take_over(&hand_over(origin(2))).unwrap();
+    let again = state.take_over(hand_over(origin(2))).unwrap();
     assert_eq!(dots(&again), [dot(7, 2)]);
 }
 
@@ -258,7 +259,7 @@ fn that_older_maps_are_closed_is_told_by_another_keeper_of_the_shard_and_by_no_d
         map: NOW.since,
         lives: vec![(origin(7).address, origin(7).incarnation)],
     });
-    state.take_over(&cut).unwrap();
+    state.take_over(cut.clone()).unwrap();
     assert!(state.inherited().closed().is_none());
     let why = "another keeper of its shard has that";
     assert!(state.unmet(None, &naming(&[(7, 9)])).is_some(), "{why}");
@@ -309,7 +310,7 @@ fn a_key_that_was_handed_over_by_itself_is_taken_alone_and_not_once_all_is_here(
     let keys = std::slice::from_ref(&key);
     let mut cut = hand_over(origin(2));
     cut.older[0].writes.push(write(7, 3));
-    let (taken, too_many) = state.take_keys(&cut, keys).unwrap();
+    let (taken, too_many) = state.take_keys(cut.clone(), keys).unwrap();
     assert_eq!((dots(&taken), too_many), (vec![dot(7, 2)], 0));
     assert!(state.time() >= write(7, 2).version.time);
     assert_eq!(state.unmet(Some(&key), &naming(&[(7, 2)])), None);
@@ -317,8 +318,8 @@ fn a_key_that_was_handed_over_by_itself_is_taken_alone_and_not_once_all_is_here(
     assert!(state.unmet(Some(&other), &naming(&[(7, 2)])).is_some());
     assert!(!state.inherited().has_from(origin(2)));
     // It may have been deleted since, and its tombstone collected.
-    state.take_over(&hand_over(origin(2))).unwrap();
-    let (late, _) = state.take_keys(&cut, keys).unwrap();
+    state.take_over(hand_over(origin(2))).unwrap();
+    let (late, _) = state.take_keys(cut.clone(), keys).unwrap();
     assert_eq!(dots(&late), []);
 }
 
