@@ -128,6 +128,10 @@ impl Shape {
             settings.view = shards.keepers().map(|at| addresses[at]).collect();
             settings.shard_count = Some(usize::from(told));
         }
+        if self.shards.is_some() {
+            // So that what is handed over comes in pages and is applied in slices, few as the keys are.
+            settings.replication.batch_max_bytes = 2_000;
+        }
         if self.tight {
             settings.replication.outbox_max_writes = 4;
             settings.replication.batch_max_writes = 2;

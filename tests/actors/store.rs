@@ -1,5 +1,7 @@
 //! `Store` alone: `Causality` is a probe.
 
+mod taking;
+
 use actix::Actor;
 
 use causet::actors::store::{Store, StoreParts};

@@ -323,6 +323,23 @@ fn a_key_that_was_handed_over_by_itself_is_taken_alone_and_not_once_all_is_here(
     assert_eq!(dots(&late), []);
 }
 
+/// What its donor has of still older maps than the one that it claims.
+#[test]
+fn a_key_that_comes_by_itself_after_all_else_is_not_applied_though_nothing_claims_it() {
+    let mut state = entered(1);
+    let mut cut = hand_over(origin(2));
+    let between = MapId {
+        epoch: 1,
+        ..MapId::IMPLICIT
+    };
+    cut.rest.inherited.claims[0].domain.map = between;
+    assert_eq!(dots(&state.take_over(cut.clone()).unwrap()), [dot(7, 2)]);
+    assert!(!state.inherited().covers(&Domain::UNSHARDED, &dot(7, 2)));
+    let (late, _) = state.take_keys(cut, &[write(7, 2).key]).unwrap();
+    let why = "it may have been deleted since";
+    assert_eq!(dots(&late), [], "{why}");
+}
+
 #[test]
 fn what_a_node_had_is_handed_over_when_keys_are_dealt_anew_unless_its_life_is_over() {
     let of = |map, shard| Domain { map, shard };
