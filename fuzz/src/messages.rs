@@ -7,8 +7,8 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::given_up::GivenUp;
-use causet::core::id::{Address, Domain, Dot, Incarnation, Origin};
-use causet::core::inheritance::{Claim, Closed, HandOvers, Inherited, Nodes, OlderWrites};
+use causet::core::id::{Address, Dot, Incarnation, Origin};
+use causet::core::inheritance::{Claim, Closed, HandOvers, Inherited, Nodes, OfKeys, OlderWrites};
 use causet::core::roster::RosterEntry;
 use causet::core::sharding::map::{Made, ShardMap};
 use causet::core::stamp::{HlcTime, Stamp};
@@ -159,7 +159,7 @@ pub struct AnyHandOvers {
     complete: bool,
     handed: AnyLives,
     claims: Vec<AnyClaim>,
-    of_keys: Vec<(AnyDomain, AnyCoverage)>,
+    of_keys: AnyOfKeys,
     closed: bool,
 }
 
@@ -170,16 +170,29 @@ impl From<AnyHandOvers> for HandOvers {
             complete: hand_overs.complete,
             handed: hand_overs.handed.into(),
             claims: hand_overs.claims.into_iter().map(Into::into).collect(),
-            of_keys: of_keys(hand_overs.of_keys),
+            of_keys: hand_overs.of_keys.into(),
             closed: hand_overs.closed,
         }
     }
 }
 
-fn of_keys(any: Vec<(AnyDomain, AnyCoverage)>) -> Vec<(Domain, Coverage)> {
-    let of_keys = any.into_iter();
-    let of_keys = of_keys.map(|(domain, covered)| (domain.into(), covered.into()));
-    of_keys.collect()
+#[derive(Arbitrary, Debug, Clone)]
+pub struct AnyOfKeys {
+    answers: Vec<(AnyOrigin, Number)>,
+    covered: Vec<(AnyDomain, AnyCoverage)>,
+}
+
+impl From<AnyOfKeys> for OfKeys {
+    fn from(of_keys: AnyOfKeys) -> Self {
+        let answers = of_keys.answers.into_iter();
+        let answers = answers.map(|(keeper, number)| (keeper.into(), number.counter()));
+        let covered = of_keys.covered.into_iter();
+        let covered = covered.map(|(domain, covered)| (domain.into(), covered.into()));
+        Self {
+            answers: answers.collect(),
+            covered: covered.collect(),
+        }
+    }
 }
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -206,7 +219,7 @@ impl From<AnyClaim> for Claim {
 pub struct AnyInherited {
     deals: Vec<AnyDeal>,
     claims: Vec<AnyClaim>,
-    of_keys: Vec<(AnyDomain, AnyCoverage)>,
+    of_keys: AnyOfKeys,
     handed: AnyLives,
     closed: Option<(AnyDomain, AnyLives)>,
 }
@@ -220,7 +233,7 @@ impl From<AnyInherited> for Inherited {
         Self {
             deals: inherited.deals.into_iter().map(Into::into).collect(),
             claims: inherited.claims.into_iter().map(Into::into).collect(),
-            of_keys: of_keys(inherited.of_keys),
+            of_keys: inherited.of_keys.into(),
             handed: inherited.handed.into(),
             closed,
         }
@@ -242,7 +255,7 @@ impl From<AnyNodes> for Nodes {
         Self {
             configured: nodes.configured.into(),
             forgotten: nodes.forgotten.into(),
-            keepers: nodes.keepers.into_iter().map(address).collect(),
+            keepers: vec![nodes.keepers.into_iter().map(address).collect()],
             peers: nodes.peers.into_iter().map(address).collect(),
             up: nodes.up.into_iter().map(address).collect(),
         }

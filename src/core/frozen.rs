@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::coverage::Coverage;
 use super::id::{Address, Domain, Dot, Incarnation, Key};
-use super::inheritance::{Claim, Inherited, OlderWrites};
+use super::inheritance::{Claim, Inherited, OfKeys, OlderWrites};
 use super::join::{JoinLimits, Pages, push_older};
 use super::sharding::map::Deal;
 use super::sharding::placement;
@@ -68,7 +68,7 @@ pub fn said_with(frozen: &[Arc<Frozen>], own: Address, known: Inherited) -> Inhe
     Inherited {
         deals,
         claims: frozen.iter().map(|frozen| frozen.claim.clone()).collect(),
-        of_keys: Vec::new(),
+        of_keys: OfKeys::default(),
         handed: frozen.iter().map(|frozen| (own, frozen.life)).collect(),
         closed: known.closed,
     }

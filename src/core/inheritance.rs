@@ -28,7 +28,7 @@ use super::wire::Digest;
 
 pub use self::donors::{Ahead, Donors};
 use self::key_claims::KeyClaims;
-pub use self::said::{Claim, Closed, HandOvers, Inherited, OlderWrites};
+pub use self::said::{Claim, Closed, HandOvers, Inherited, OfKeys, OlderWrites};
 pub use self::standing::{NodeStanding, Standing};
 pub use self::wanted::Wanted;
 
@@ -63,6 +63,8 @@ pub struct Inheritance {
     forgotten: BTreeMap<Address, Incarnation>,
     /// Those that keep a shard.
     keepers: BTreeSet<Address>,
+    /// The same by shard.
+    shards: Vec<Vec<Address>>,
     /// Other keepers of the same shard.
     peers: BTreeSet<Address>,
     up: BTreeSet<Address>,
@@ -77,8 +79,8 @@ pub struct Nodes {
     pub configured: Vec<(Address, Incarnation)>,
     /// Up to which life nodes are forgotten.
     pub forgotten: Vec<(Address, Incarnation)>,
-    /// Those that keep a shard.
-    pub keepers: Vec<Address>,
+    /// Those that keep a shard, by shard.
+    pub keepers: Vec<Vec<Address>>,
     /// Those among them that keep the same one as this node.
     pub peers: Vec<Address>,
     /// Those believed up.
@@ -101,6 +103,7 @@ impl Inheritance {
             nodes: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             keepers: BTreeSet::new(),
+            shards: Vec::new(),
             peers: BTreeSet::new(),
             up: BTreeSet::new(),
             holds: Vec::new(),
@@ -154,7 +157,8 @@ impl Inheritance {
             mark.is_none_or(|mark| life > mark)
         };
         self.nodes = nodes.configured.iter().filter(stays).copied().collect();
-        self.keepers = nodes.keepers.iter().copied().collect();
+        self.keepers = nodes.keepers.iter().flatten().copied().collect();
+        self.shards.clone_from(&nodes.keepers);
         self.peers = nodes.peers.iter().copied().collect();
         self.peers.remove(&self.own);
         self.up = nodes.up.iter().copied().collect();
@@ -342,7 +346,8 @@ impl Inheritance {
             let domain = deal.domain_of(key);
             let mut claims = self.claims_for(Some(key), &domain).peekable();
             let Some(claim) = claims.peek() else {
-                return self.is_complete();
+                // A node that is configured later has nothing of older maps either.
+                return self.closed().is_some() || self.is_complete();
             };
             before = claim.before;
             if claims.any(|claim| claim.whole) {
@@ -431,11 +436,17 @@ impl Inheritance {
     /// Below this stamp nothing that was written under older maps can come any more: all have handed it over and hold it no longer, and
     /// nobody writes under those but with a clock that was set back. So tombstones up to it may go. The promises of those who keep the same shard are seen to elsewhere.
     pub fn frontier(&self) -> HlcTime {
-        if !self.is_complete() || (self.follows() && !self.holds.is_empty()) {
+        if !self.is_complete() || !self.holds.is_empty() {
             return HlcTime::ZERO;
         }
-        let others = self.nodes.iter().filter(|_| self.follows());
+        let others = self.nodes.iter();
         let others = others.filter(|(address, _)| **address != self.own);
+        // Under a first map those alone count that say that they hold something.
+        let holds = |address| {
+            let heard: Option<&Progress> = self.heard.get(address);
+            heard.is_some_and(|heard| !heard.said.holds.is_empty())
+        };
+        let others = others.filter(|(address, _)| self.follows() || holds(*address));
         let promise = |(address, life): (&Address, &Incarnation)| {
             let heard = self.heard.get(address).filter(|heard| heard.life == *life);
             // Under yet another map it would hand that over once more.

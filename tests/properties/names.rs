@@ -7,7 +7,7 @@ use causet::core::clock::{Clock, Clocks};
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
-use causet::core::inheritance::{Claim, Closed, Inherited};
+use causet::core::inheritance::{Claim, Closed, Inherited, OfKeys};
 use causet::core::metadata::Metadata;
 use causet::core::sharding::map::Deal;
 use causet::core::stamp::{HlcTime, Stamp};
@@ -143,8 +143,10 @@ pub(crate) fn any_inherited() -> impl Strategy<Value = Inherited> {
     )
 }
 
-pub(crate) fn any_of_keys() -> impl Strategy<Value = Vec<(Domain, Coverage)>> {
-    vec((any_domain(), any_coverage()), 0..2)
+pub(crate) fn any_of_keys() -> impl Strategy<Value = OfKeys> {
+    let answers = vec((any_origin(), any::<u64>()), 0..2);
+    let of_keys = (answers, vec((any_domain(), any_coverage()), 0..2));
+    of_keys.prop_map(|(answers, covered)| OfKeys { answers, covered })
 }
 
 pub(crate) fn any_rest() -> impl Strategy<Value = JoinRest> {

@@ -81,8 +81,9 @@ impl Causality {
             .map(|(_, life)| (own, *life))
             .collect();
         if self.state.inherited().is_any_forgotten(&lives) {
-            // The others go on as if it had handed nothing over.
+            // The others go on as if it had handed nothing over, and may have collected deletes that what it has taken over from itself is older than.
             self.drop_frozen(true, None);
+            self.be_reborn("a life in which it has written under an older map is forgotten");
         }
         let metrics = &self.parts.metrics;
         metrics.shards.set(i64::from(map.count()));
@@ -297,7 +298,7 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
     Nodes {
         configured: configured.collect(),
         forgotten: changed.forgotten.clone(),
-        keepers: changed.map.nodes().collect(),
+        keepers: changed.map.keepers().collect(),
         peers: changed
             .map
             .nodes()

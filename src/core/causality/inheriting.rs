@@ -152,7 +152,8 @@ impl CausalState {
         }
         self.observe_older(&older);
         let Inherited { deals, claims, .. } = &cut.rest.inherited;
-        let too_many = self.inherited.claim_keys(keys, deals, claims);
+        let said = (deals.as_slice(), claims.as_slice());
+        let too_many = self.inherited.claim_keys(self.origin, keys, said);
         Ok((older, too_many))
     }
 

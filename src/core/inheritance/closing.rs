@@ -65,7 +65,13 @@ impl Inheritance {
             handed.is_some_and(|handed| is_among(handed, &own.address, own.incarnation))
         };
         let complete = !self.keepers.contains(&self.own) || self.is_complete();
-        !self.holds.is_empty() && complete && others.all(has_it)
+        !self.holds.is_empty() && complete && others.all(has_it) && self.is_each_shard_kept()
+    }
+
+    /// Whether each shard has a keeper that is not forgotten. Else nobody has taken over the keys of one, who will by the next map.
+    fn is_each_shard_kept(&self) -> bool {
+        let is_kept = |keepers: &Vec<Address>| keepers.iter().any(|it| self.nodes.contains_key(it));
+        self.shards.iter().all(is_kept)
     }
 
     /// The other keepers, but for those that are forgotten.
@@ -78,7 +84,8 @@ impl Inheritance {
     pub fn close_if_complete(&mut self) -> bool {
         let is_keeper = self.keepers.contains(&self.own);
         let complete = !is_keeper || self.is_complete();
-        if !self.follows() || self.closed().is_some() || !complete {
+        let over = self.closed().is_some() || !complete;
+        if !self.follows() || over || !self.is_each_shard_kept() {
             return false;
         }
         let mut lives = if is_keeper {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Claim, Inheritance};
+use super::{Claim, Inheritance, OfKeys};
 use crate::core::coverage::Coverage;
-use crate::core::id::{Domain, Key};
+use crate::core::id::{Domain, Key, Origin};
 use crate::core::sharding::map::Deal;
 
 /// Keys of which this is remembered at once. One more is not handed over by itself: requests for it wait for all that a donor has.
@@ -19,8 +19,10 @@ const KEYS_MAX: usize = 65_536;
 pub(super) struct KeyClaims {
     /// Keys that came with one answer share its claims.
     keys: BTreeMap<Key, Vec<Arc<[Claim]>>>,
-    /// What all answers together covered, whichever keys they brought. The donor may have lost its memory since: then the other keepers
-    /// of the shard see by this that they lack something.
+    /// How many answers each keeper of the shard has had, as far as what they brought is here. A donor may have lost its memory since:
+    /// then the other keepers see by this that they lack something. What it covered does not tell, since each key comes with all of that.
+    answers: BTreeMap<Origin, u64>,
+    /// What all these answers together covered: where the shard has as much, nothing is lacking.
     covered: BTreeMap<Domain, Coverage>,
 }
 
@@ -31,6 +33,7 @@ impl KeyClaims {
 
     pub(super) fn clear(&mut self) {
         self.keys.clear();
+        self.answers.clear();
         self.covered.clear();
     }
 
@@ -45,9 +48,16 @@ impl KeyClaims {
 }
 
 impl Inheritance {
-    /// Takes over what a donor had of older maps, for these keys alone; the store has it. Returns how many of them are one too many.
-    pub fn claim_keys(&mut self, keys: &[Key], deals: &[Deal], claims: &[Claim]) -> usize {
+    /// Takes over what a donor had of older maps, for these keys alone, in the present life of this node, `own`; the store has it. Returns how
+    /// many of them are one too many.
+    pub fn claim_keys(
+        &mut self,
+        own: Origin,
+        keys: &[Key],
+        (deals, claims): (&[Deal], &[Claim]),
+    ) -> usize {
         self.learn_deals(deals);
+        *self.key_claims.answers.entry(own).or_default() += 1;
         let older = |claim: &&Claim| claim.domain.map < self.deal.since && claim.is_sound();
         let claims: Arc<[Claim]> = claims.iter().filter(older).cloned().collect();
         if claims.is_empty() {
@@ -83,14 +93,24 @@ impl Inheritance {
     }
 
     /// What is here of older domains of some keys at least.
-    pub(super) fn of_keys(&self) -> Vec<(Domain, Coverage)> {
-        let covered = self.key_claims.covered.iter();
-        covered.map(|(domain, of)| (*domain, of.clone())).collect()
+    pub(super) fn of_keys(&self) -> OfKeys {
+        let KeyClaims {
+            answers, covered, ..
+        } = &self.key_claims;
+        let covered = covered.iter().map(|(domain, of)| (*domain, of.clone()));
+        OfKeys {
+            answers: answers.iter().map(|(keeper, n)| (*keeper, *n)).collect(),
+            covered: covered.collect(),
+        }
     }
 
     /// A join has brought all that another keeper of the shard had of single keys, whatever it claims of these.
-    pub(super) fn merge_of_keys(&mut self, of_keys: &[(Domain, Coverage)]) {
-        for (domain, covered) in of_keys {
+    pub(super) fn merge_of_keys(&mut self, of_keys: &OfKeys) {
+        for (keeper, answers) in &of_keys.answers {
+            let known = self.key_claims.answers.entry(*keeper).or_default();
+            *known = (*known).max(*answers);
+        }
+        for (domain, covered) in &of_keys.covered {
             if domain.map < self.deal.since {
                 self.key_claims.cover(*domain, covered);
             }
@@ -98,15 +118,14 @@ impl Inheritance {
     }
 
     /// Whether another keeper of the shard has something of single keys that may not be here.
-    pub(super) fn lacks_any_key(&self, of_keys: &[(Domain, Coverage)]) -> bool {
-        of_keys.iter().any(|(domain, theirs)| {
+    pub(super) fn lacks_any_key(&self, theirs: &OfKeys) -> bool {
+        let known = |keeper: &Origin| self.key_claims.answers.get(keeper).copied();
+        let mut answers = theirs.answers.iter();
+        let more = answers.any(|(keeper, answers)| known(keeper).unwrap_or_default() < *answers);
+        let lacking = |(domain, theirs): &(Domain, Coverage)| {
             let claimed = self.covered(domain);
-            let lacking = claimed.map_or_else(
-                || theirs.clock().clone(),
-                |claimed| claimed.lacking(theirs.clock()),
-            );
-            let of_keys = self.key_claims.covered.get(domain);
-            of_keys.map_or(!lacking.is_empty(), |of_keys| of_keys.lacks_any(&lacking))
-        })
+            claimed.is_none_or(|claimed| claimed.is_behind(theirs))
+        };
+        more && theirs.covered.iter().any(lacking)
     }
 }

@@ -70,12 +70,21 @@ pub struct Inherited {
     pub deals: Vec<Deal>,
     /// What is here of them.
     pub claims: Vec<Claim>,
-    /// What is here of them of some keys at least, in coverages as in claims.
-    pub of_keys: Vec<(Domain, Coverage)>,
+    /// What is here of them of some keys at least.
+    pub of_keys: OfKeys,
     /// Who has handed over, in which life. In what a donor gives: in which lives it had what it holds.
     pub handed: Vec<(Address, Incarnation)>,
     /// What is closed.
     pub closed: Option<Closed>,
+}
+
+/// What a keeper was given of single keys, before its donors have handed over all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OfKeys {
+    /// How many answers with such keys each keeper of the shard has had, in which life, as far as what they brought is here.
+    pub answers: Vec<(Origin, u64)>,
+    /// What their donors covered, for these keys at least.
+    pub covered: Vec<(Domain, Coverage)>,
 }
 
 /// How far a node is, as its digests say.
@@ -90,7 +99,7 @@ pub struct HandOvers {
     /// What it has of older maps, until these are closed.
     pub claims: Vec<Claim>,
     /// What it has of them of some keys at least, likewise.
-    pub of_keys: Vec<(Domain, Coverage)>,
+    pub of_keys: OfKeys,
     /// Whether these are closed, as it knows.
     pub closed: bool,
 }
@@ -106,7 +115,7 @@ impl Inheritance {
         handed.retain(|(address, _)| named(address));
         let closed = self.closed().is_some();
         let (claims, of_keys) = if closed {
-            (Vec::new(), Vec::new())
+            (Vec::new(), OfKeys::default())
         } else {
             (self.claims(), self.of_keys())
         };

@@ -58,7 +58,7 @@ fn nodes(lives: &[Origin]) -> Nodes {
         peers: Vec::new(),
         configured: lives.iter().map(|node| life(*node)).collect(),
         forgotten: Vec::new(),
-        keepers: lives.iter().map(|node| node.address).collect(),
+        keepers: vec![lives.iter().map(|node| node.address).collect()],
         up: lives.iter().map(|node| node.address).collect(),
     }
 }
@@ -389,7 +389,7 @@ fn nothing_is_closed_while_a_keeper_has_less_than_this_one_of_a_node() {
 fn who_keeps_no_shard_closes_older_maps_by_the_keepers_words_alone() {
     let mut inheritance = dealt();
     let mut nodes = nodes(&[origin(1), origin(2), origin(3)]);
-    nodes.keepers = addresses(&[2, 3]);
+    nodes.keepers = vec![addresses(&[2, 3])];
     inheritance.set_nodes(&nodes);
     let all = [origin(1), origin(2), origin(3)];
     inheritance.note(&digest(origin(2), 2, has_all_of(&all)));

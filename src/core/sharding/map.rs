@@ -241,6 +241,11 @@ impl ShardMap {
         }
     }
 
+    /// The nodes that keep each shard. None if nodes were told of no shards: then all keep the only one.
+    pub fn keepers(&self) -> impl Iterator<Item = Vec<Address>> {
+        self.shards.iter().cloned()
+    }
+
     /// All nodes that it names.
     pub fn nodes(&self) -> impl Iterator<Item = Address> {
         self.shards.iter().flatten().copied()

@@ -60,7 +60,7 @@ fn nodes(lives: &[Origin], forgotten: &[Origin]) -> Nodes {
         peers: Vec::new(),
         configured: lives.iter().map(life).collect(),
         forgotten: forgotten.iter().map(life).collect(),
-        keepers: addresses.clone(),
+        keepers: vec![addresses.clone()],
         up: addresses,
     }
 }
@@ -278,7 +278,7 @@ fn who_kept_no_shard_and_is_added_to_one_does_not_have_what_was_closed_before() 
     state.enter(none, (NOW, Some(BEFORE)), 5, 0);
     let own = state.origin();
     let mut known = nodes(&[own, origin(2)], &[]);
-    known.keepers = vec![origin(2).address];
+    known.keepers = vec![vec![origin(2).address]];
     state.set_nodes(&known);
     assert!(close(&mut state, &[own, origin(2)]));
     state.enter(ENTERED, (NOW, Some(BEFORE)), 6, 0);

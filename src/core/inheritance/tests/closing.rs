@@ -108,7 +108,7 @@ fn a_keeper_that_is_forgotten_does_not_keep_older_maps_open() {
     inheritance.note(&digest(origin(2), 2, has_all_of(&all)));
     assert!(!inheritance.close_if_complete(), "3 has said nothing");
     let mut without = nodes(&all[..2]);
-    without.keepers = addresses(&[1, 2, 3]);
+    without.keepers = vec![addresses(&[1, 2, 3])];
     without.forgotten = vec![life(origin(3))];
     inheritance.set_nodes(&without);
     assert!(inheritance.close_if_complete());
@@ -125,4 +125,62 @@ fn a_claim_whose_map_follows_itself_is_not_taken() {
     }
     assert!(inheritance.claims().is_empty());
     assert!(!inheritance.is_ready(&key_of(domain(1, 0), 2)));
+}
+
+/// Nodes 3 and 4 kept a shard, and are forgotten: what was to be theirs is with nobody but those who hold it.
+#[test]
+fn nothing_is_let_go_or_closed_while_a_shard_has_no_keeper_left() {
+    let left = [origin(1), origin(2)];
+    let mut inheritance = dealt();
+    let mut nodes = nodes(&left);
+    nodes.keepers = vec![addresses(&[1, 2]), addresses(&[3, 4])];
+    nodes.peers = addresses(&[2]);
+    nodes.forgotten = vec![life(origin(3)), life(origin(4))];
+    inheritance.set_nodes(&nodes);
+    for node in left {
+        inheritance.has_handed_over(node);
+    }
+    inheritance.note(&digest(origin(2), 2, has_all_of(&left)));
+    inheritance.set_holds(vec![domain(1, 0)]);
+    assert!(inheritance.is_complete());
+    assert!(!inheritance.may_let_go(origin(1)) && !inheritance.close_if_complete());
+    nodes.keepers = vec![addresses(&[1, 2, 3, 4])];
+    inheritance.set_nodes(&nodes);
+    assert!(inheritance.may_let_go(origin(1)) && inheritance.close_if_complete());
+}
+
+#[test]
+fn a_key_that_was_ready_when_older_maps_were_closed_stays_so() {
+    let all = [origin(1), origin(2), origin(3)];
+    let mut inheritance = complete();
+    for node in &all[1..] {
+        inheritance.note(&digest(*node, 2, has_all_of(&all)));
+    }
+    assert!(inheritance.close_if_complete());
+    let never = Origin {
+        incarnation: Incarnation::UNKNOWN,
+        ..origin(4)
+    };
+    let mut more = nodes(&[all[0], all[1], all[2], never]);
+    more.keepers = vec![addresses(&[1, 2, 3])];
+    inheritance.set_nodes(&more);
+    assert!(!inheritance.is_complete());
+    assert!(inheritance.is_ready(&key_of(domain(1, 0), 2)));
+}
+
+/// What it holds is handed over once more under the next map.
+#[test]
+fn under_a_first_map_too_tombstones_stay_while_somebody_holds_something() {
+    let mut first = Inheritance::new(origin(1).address, deal(1, 2), None);
+    first.set_nodes(&nodes(&[origin(1), origin(2), origin(3)]));
+    assert!(first.frontier() > HlcTime::ZERO);
+    first.note(&digest(origin(3), 1, holds()));
+    first.has_handed_over(origin(3));
+    assert!(first.is_complete());
+    assert_eq!(first.frontier(), HlcTime::ZERO);
+    let nothing = digest(origin(3), 1, HandOvers::default());
+    first.note(&nothing);
+    assert!(first.frontier() > HlcTime::ZERO);
+    first.set_holds(vec![domain(0, 0)]);
+    assert_eq!(first.frontier(), HlcTime::ZERO, "this one does");
 }
