@@ -214,6 +214,11 @@ impl Settlement {
         self.of.map(|(origin, _)| origin)
     }
 
+    /// In which domain that was.
+    pub fn domain(&self) -> Option<Domain> {
+        self.of.map(|(_, domain)| domain)
+    }
+
     /// What this metadata names beyond the final counters.
     pub fn lost(&self, metadata: &Metadata) -> Lost {
         let group = self.of.and_then(|(_, domain)| metadata.clocks.get(&domain));

@@ -91,7 +91,8 @@ impl<P: Pages> JoinSessions<P> {
     }
 
     /// Answers a request; `cut` is called for the first page of a session that is not open yet. Such
-    /// a one takes the place of the asker's earlier session, never of a later one.
+    /// a one takes the place of the asker's earlier session, never of a later one, and of those of its earlier lives: nobody reads
+    /// these to their end, and what has restarted must not wait until they expire.
     pub fn answer(
         &mut self,
         request: &JoinRequest,
@@ -103,7 +104,12 @@ impl<P: Pages> JoinSessions<P> {
             return JoinAnswer::Refused(JoinRefusal::NoSuchPage);
         }
         if self.session(request).is_none() && request.page == 0 {
-            self.by_asker.remove(&request.from);
+            let Origin {
+                address,
+                incarnation,
+            } = request.from;
+            self.by_asker
+                .retain(|open, _| open.address != address || open.incarnation > incarnation);
             if self.by_asker.len() >= self.limits.sessions {
                 return JoinAnswer::Refused(JoinRefusal::Busy);
             }
@@ -393,6 +399,16 @@ mod tests {
             assert!(matches!(answer, JoinAnswer::Page(page) if page.rest.is_some()));
             assert!(sessions.is_empty());
         }
+    }
+
+    #[test]
+    fn who_was_restarted_within_a_session_does_not_wait_until_that_expires() {
+        let mut sessions = JoinSessions::new(LIMITS);
+        sessions.answer(&request(1, 7, 0), 0, || cut(9));
+        let mut restarted = request(1, 1, 0);
+        restarted.from.incarnation = restarted.from.incarnation.succeeding(0, 0);
+        let answer = sessions.answer(&restarted, 1, || cut(1));
+        assert!(matches!(answer, JoinAnswer::Page(_)), "{answer:?}");
     }
 
     #[test]

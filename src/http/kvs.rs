@@ -11,7 +11,7 @@ use super::body::ClientBody;
 use super::forward::Forwarder;
 use super::gateway::Gateway;
 use crate::core::ended::Lost;
-use crate::core::id::Key;
+use crate::core::id::{Key, MapId};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{KvsMethod, KvsRequest};
 use crate::core::write::{Content, Value};
@@ -94,10 +94,11 @@ async fn perform(
     match problem {
         Some(problem) if matches!(answer.outcome, Outcome::Met) => Err(problem),
         _ => {
-            let topology = gateway.topology();
-            let shard = topology.map.is_sharded();
-            let shard = shard.then(|| topology.map.shard_of(&request.key));
-            let shard = shard.map_or_else(String::new, |id| format!(r#","shard-id":"{id}""#));
+            // By the map that it was performed under, which may not be the present one any more.
+            let domain = answer.settlement.domain();
+            let shard = domain.filter(|domain| domain.map != MapId::IMPLICIT);
+            let shard = shard.map(|domain| format!(r#","shard-id":"{}""#, domain.shard));
+            let shard = shard.unwrap_or_default();
             respond(answer, metadata, !request.metadata.is_empty(), shard)
         }
     }

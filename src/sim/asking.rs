@@ -73,7 +73,8 @@ impl Asking {
             () = self.network.until_ended(address, node) => return None,
         };
         let mut performed = self.network.performed(sent.number(), &answer);
-        let is_own = || is_own(node, sent.key());
+        // Whoever was asked by this node may have performed it, too, and the key may have become this node's own since.
+        let is_own = || is_own(node, sent.key()) && !self.network.was_passed_on(sent.number());
         if performed.is_none() && answer.status < 500 && is_own() {
             self.network.note_served(address, node);
             if renewals == node.gateway().renewals() {

@@ -29,6 +29,8 @@ pub(super) struct Performed {
     pub(super) seen: Option<Seen>,
     /// Whether it knows that all maps before its own are closed.
     pub(super) closed: bool,
+    /// Whether it has gone over to another map in this moment: it may have performed the request before, by what it knew there.
+    pub(super) just_dealt: bool,
 }
 
 impl Performed {
@@ -49,12 +51,13 @@ impl Performed {
         let get = Operation::Get { key: key.clone() };
         let read = gateway.request(get, Metadata::default(), None).await?;
         let seen = read.outcome.seen().cloned();
-        // Who has just gone over to another map may have closed those before by the one before.
-        let closed = hand_overs.is_some_and(|it| it.standing.closed || it.age_ms <= JUST_MS);
+        let closed = hand_overs.as_ref().is_some_and(|it| it.standing.closed);
+        let just_dealt = hand_overs.is_none_or(|it| it.age_ms <= JUST_MS);
         Some(Self {
             report,
             seen,
             closed,
+            just_dealt,
         })
     }
 
@@ -168,6 +171,11 @@ impl Forwards {
     pub(super) fn performed(&self, request: u64, answer: &KvsAnswer) -> Option<Rc<Performed>> {
         let (given, by) = self.performed.get(&request)?;
         (given.body == answer.body).then(|| by.clone())
+    }
+
+    /// Whether this one was passed on to anybody.
+    pub(super) fn was_passed_on(&self, request: u64) -> bool {
+        self.asked.contains_key(&request)
     }
 
     /// How often what happened.

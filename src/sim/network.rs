@@ -143,6 +143,11 @@ impl Network {
         self.0.borrow().forwards.performed(request, answer)
     }
 
+    /// Whether this request was passed on to anybody.
+    pub(super) fn was_passed_on(&self, request: u64) -> bool {
+        self.0.borrow().forwards.was_passed_on(request)
+    }
+
     /// The writes that were made for requests that were passed on.
     pub(super) fn made(&self) -> BTreeMap<u64, Made> {
         self.0.borrow().forwards.made().clone()

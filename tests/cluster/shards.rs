@@ -20,8 +20,11 @@ fn pinned_seeds_with_shards_break_no_promise_and_between_them_everything_happens
     assert_eq!(batch.never_happened(), [""; 0]);
 }
 
-/// Seeds with reshards; 22, 27, 35 and 36 have found faults.
-const DEALT: [u64; 10] = [4, 5, 9, 14, 22, 27, 35, 36, 40, 58];
+/// Seeds with reshards. 22, 27, 35, 36 and the large ones have found faults: what was closed was taken from a donor (200072), or was still
+/// known by one who was added to a shard since (202153, 200577); what was set aside stayed so for ever (210176).
+const DEALT: [u64; 14] = [
+    4, 5, 9, 14, 22, 27, 35, 36, 40, 58, 200_072, 200_577, 202_153, 210_176,
+];
 
 #[test]
 fn pinned_seeds_with_reshards_break_no_promise() {

@@ -141,7 +141,6 @@ impl Causality {
                 self.drop_frozen(true, (leaving == Leaving::GiveUp).then_some(left));
                 self.begin_with_nothing();
             }
-            Leaving::Nothing => self.begin_with_nothing(),
         }
         self.beat();
     }

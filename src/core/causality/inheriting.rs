@@ -24,13 +24,11 @@ impl CausalState {
         let forgotten = mark.is_some_and(|mark| self.origin.incarnation <= mark);
         let is_over = forgotten || self.is_outlived();
         if !serves {
-            Leaving::Nothing
+            Leaving::GiveUp
         } else if is_over {
             Leaving::GiveUpAll
         } else if domain.map != self.domain.map {
             Leaving::HandOver
-        } else if self.domain.shard == ShardId::NONE {
-            Leaving::Nothing
         } else {
             Leaving::GiveUp
         }
@@ -222,13 +220,11 @@ impl CausalState {
 pub enum Leaving {
     /// Keys are dealt anew: what it had is frozen for those who keep them now. It goes on serving, with what it keeps of it.
     HandOver,
-    /// It is given up, since others of its shard have gone on with it. In the new domain it starts as after a restart. What it holds of
-    /// older maps stays.
+    /// It is given up: others of its shard have gone on with it, or it had nothing but what it had set aside, and what of that the others
+    /// lack nobody can tell in another domain. There it starts as after a restart. What it holds of older maps stays.
     GiveUp,
     /// The same, and what it holds of older maps is given up, too: its life was over, and the others have gone on without it.
     GiveUpAll,
-    /// It had nothing. It starts in the new domain as after a restart.
-    Nothing,
 }
 
 /// A donor's life is over.

@@ -129,7 +129,12 @@ impl Told {
             settlement: None,
             exact: false,
         };
-        if let Some(performed) = performed.filter(|_| is_done) {
+        let performed = performed.filter(|_| is_done);
+        if let Some(performed) = performed.filter(|performed| performed.just_dealt) {
+            told.dot = performed
+                .made(&told.metadata)
+                .filter(|_| told.what == What::Written);
+        } else if let Some(performed) = performed {
             if body["shard-id"] != performed.report.domain.shard.to_string() {
                 let domain = performed.report.domain;
                 return Err(format!("{} from a node in {domain}", malformed()));
@@ -148,6 +153,7 @@ impl Told {
             report,
             seen,
             closed,
+            just_dealt: _,
         } = performed;
         let origin = report.origin;
         let named = |seen: &Seen| {

@@ -9,13 +9,13 @@ use causet::core::sharding::map::ShardMap;
 use causet::core::wire::{PushAnswer, PushRefusal, Status};
 use causet::core::write::{Content, Write};
 use causet::messages::causality::{JoinEnded, OwnLifeSuperseded, Refusal, Reissue};
-use causet::messages::store::SettleAside;
+use causet::messages::store::{DropFrozen, Freeze, SettleAside};
 use causet::messages::view::ViewChanged;
 
 use super::peers::{cut, join_ended};
 use super::{Stage, ToStore, refusal};
 use crate::fixtures::{
-    address, clock, digest, dot, dots, end_of, metadata, origin, put, reborn, value, write,
+    DOMAIN, address, clock, digest, dot, dots, end_of, metadata, origin, put, reborn, value, write,
 };
 use crate::support::{answered, in_virtual_time, pass};
 
@@ -392,6 +392,38 @@ fn what_the_store_said_to_an_earlier_life_is_not_heeded_and_nothing_is_forgotten
         pass(260).await;
         assert_eq!(last_settling(&stage).unwrap().by, stage.origin());
         assert_eq!(settlings(&stage), 2);
+    });
+}
+
+#[test]
+fn what_is_set_aside_when_keys_are_dealt_anew_is_given_up_also_by_who_has_not_caught_up() {
+    in_virtual_time(async {
+        let (stage, renewed) = born_again().await;
+        assert_eq!(
+            (stage.status().await, set_aside(&stage)),
+            (Status::Starting, 1)
+        );
+        stage.store.borrow_mut().clear();
+        stage.actor.tell(ViewChanged {
+            map: ShardMap::first(&[address(2), address(9)], 1).unwrap(),
+            ..view_changed(renewed, &[])
+        });
+        pass(1).await;
+        // It lets go of what is aside with what it froze, and goes on with nothing.
+        let told = stage.store.borrow();
+        let told: Vec<_> = told
+            .iter()
+            .map(|message| match message {
+                ToStore::Freeze(Freeze { share: None, .. }) => "frozen",
+                ToStore::DropFrozen(DropFrozen {
+                    given_up: true,
+                    domain: Some(DOMAIN),
+                }) => "given up",
+                ToStore::SetAside(_) => "with nothing",
+                _ => "else",
+            })
+            .collect();
+        assert_eq!(told, ["frozen", "given up", "with nothing"]);
     });
 }
 

@@ -348,7 +348,7 @@ fn what_a_node_had_is_handed_over_when_keys_are_dealt_anew_unless_its_life_is_ov
     let life = origin(1).incarnation;
     for (from, to, serves, mark, leaving) in [
         (own(0), dealt, true, None, Leaving::HandOver),
-        (own(0), dealt, false, None, Leaving::Nothing),
+        (own(0), dealt, false, None, Leaving::GiveUp),
         (own(0), dealt, true, Some(life), Leaving::GiveUpAll),
         (own(0), own(1), true, None, Leaving::GiveUp),
         (own(0), own(1), true, Some(life), Leaving::GiveUpAll),
@@ -357,7 +357,7 @@ fn what_a_node_had_is_handed_over_when_keys_are_dealt_anew_unless_its_life_is_ov
             own(1),
             true,
             None,
-            Leaving::Nothing,
+            Leaving::GiveUp,
         ),
     ] {
         let state = CausalState::new(origin(1), from, LIMITS);
