@@ -404,10 +404,12 @@ mod tests {
     #[test]
     fn who_was_restarted_within_a_session_does_not_wait_until_that_expires() {
         let mut sessions = JoinSessions::new(LIMITS);
-        sessions.answer(&request(1, 7, 0), 0, || cut(9));
+        sessions.answer(&request(1, 7, 0), 0, |limits| {
+            paged(cut(9), limits.page_bytes)
+        });
         let mut restarted = request(1, 1, 0);
         restarted.from.incarnation = restarted.from.incarnation.succeeding(0, 0);
-        let answer = sessions.answer(&restarted, 1, || cut(1));
+        let answer = sessions.answer(&restarted, 1, |limits| paged(cut(1), limits.page_bytes));
         assert!(matches!(answer, JoinAnswer::Page(_)), "{answer:?}");
     }
 
