@@ -66,13 +66,13 @@ def apply(patch, tree):
         raise Failed(f"{patch.name} does not apply any more: {done.stderr.strip()}")
 
 
-def build(patch, scratch, *what):
-    """Builds `what` (arguments of `cargo build`) from this tree with `patch`, or without one; the folder it is in."""
+def build(patch, scratch, *what, how=("build",)):
+    """Builds `what` (arguments of `cargo build`, or of the command `how`) from this tree with `patch`, or without one; the folder it is in."""
     copy_tree(scratch / "tree")
     if patch:
         apply(patch, scratch / "tree")
     target = scratch / "target"
-    command = ["cargo", "build", "--quiet", "--release", *what, "--target-dir", str(target)]
+    command = ["cargo", *how, "--quiet", "--release", *what, "--target-dir", str(target)]
     done = subprocess.run(command, cwd=scratch / "tree", env={**os.environ, **PROFILE}, capture_output=True, text=True)
     if done.returncode:
         raise Failed(f"it does not build:\n{done.stderr}")

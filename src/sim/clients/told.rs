@@ -57,7 +57,7 @@ impl Told {
     /// By the node itself.
     pub(in crate::sim) fn by_node(answer: Answer, sent: &Sent) -> Self {
         let (metadata, lost) = answer.metadata(sent.metadata().clone());
-        let seen = answer.outcome.seen().cloned();
+        let seen = version_of(&answer.outcome).cloned();
         let what = match (&answer.outcome, &seen) {
             (
                 Outcome::Created(_)
@@ -262,6 +262,19 @@ impl Told {
     fn ended(&self, given: &Clock) -> Option<String> {
         let settlement = self.settlement.as_ref().filter(|_| self.exact)?;
         named::ended(given, settlement)
+    }
+}
+
+/// The version that was made or read. By hand, as below.
+fn version_of(outcome: &Outcome) -> Option<&Seen> {
+    match outcome {
+        Outcome::Created(seen)
+        | Outcome::Replaced(seen)
+        | Outcome::Deleted(seen)
+        | Outcome::Overtaken(seen)
+        | Outcome::Found(seen)
+        | Outcome::Absent(Some(seen)) => Some(seen),
+        Outcome::Absent(None) | Outcome::Met | Outcome::Refused(_) => None,
     }
 }
 
