@@ -13,7 +13,6 @@ use crate::core::frozen::{Frozen, HandOver, held_for, said_with};
 use crate::core::id::{Domain, Key};
 use crate::core::join::{Cut, JoinLimits, JoinSessions, paged};
 use crate::core::remains::Remains;
-use crate::core::stamp::HlcTime;
 use crate::core::store::{Applied, Store as Winners};
 use crate::core::taking::Taking;
 use crate::core::wire::{JoinAnswer, JoinPage, JoinRefusal, JoinRest, Wants};
@@ -68,8 +67,6 @@ pub struct Store {
     taking: Taking,
     /// What is held no longer, and not gone yet.
     remains: Remains,
-    /// Up to where tombstones are to go, as soon as everything is among the winners.
-    collect_upto: Option<HlcTime>,
     /// Whether the next slice has its time.
     slice_due: bool,
     aside: Aside,
@@ -89,7 +86,6 @@ impl Store {
             key_hand_overs: JoinSessions::new(parts.joins),
             taking: Taking::new(parts.joins.slice()),
             remains: Remains::new(),
-            collect_upto: None,
             slice_due: false,
             aside: Aside::new(),
             full: false,

@@ -54,6 +54,16 @@ impl Share {
     }
 }
 
+/// From each of these what a keeper lacks is to be taken by the share beside it: what those before it brought is claimed by then.
+pub fn in_turn(frozen: &[Arc<Frozen>], mut share: Share) -> Vec<(Arc<Frozen>, Share)> {
+    let mut turns = Vec::with_capacity(frozen.len());
+    for frozen in frozen {
+        turns.push((frozen.clone(), share.clone()));
+        share.claims.push(frozen.claim.clone());
+    }
+    turns
+}
+
 /// What a node holds of these keys for a keeper.
 pub fn held_for(frozen: &[Arc<Frozen>], share: &Share, keys: &[Key]) -> Vec<OlderWrites> {
     let of_keys = |frozen: &Arc<Frozen>| frozen.of_keys(share, keys);
@@ -216,22 +226,17 @@ impl HandOver {
     /// All of these that the keeper lacks; `empty` says by whom and when.
     pub fn new(
         frozen: &[Arc<Frozen>],
-        mut share: Share,
+        share: Share,
         (empty, rest): (JoinPage, JoinRest),
         limits: JoinLimits,
     ) -> Self {
-        let mut stock = Vec::new();
-        for frozen in frozen {
-            stock.push((frozen.clone(), share.clone()));
-            share.claims.push(frozen.claim.clone());
-        }
         let first = Start {
             at: 0,
             from: None,
             left: frozen.iter().map(|frozen| frozen.len()).sum(),
         };
         Self {
-            stock,
+            stock: in_turn(frozen, share),
             empty,
             rest,
             limits,

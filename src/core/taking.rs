@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::frozen::{Frozen, Share};
+use super::frozen::{Frozen, Share, in_turn};
 use super::id::{Domain, Dot, Key};
 use super::inheritance::OlderWrites;
+use super::stamp::HlcTime;
 use super::store::Store;
 use super::write::Write;
 
@@ -21,6 +22,8 @@ use super::write::Write;
 pub struct Taking {
     slice: usize,
     parts: VecDeque<Part>,
+    /// Up to where tombstones are to go once everything is applied.
+    collect_upto: Option<HlcTime>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,7 @@ impl Taking {
         Self {
             slice,
             parts: VecDeque::new(),
+            collect_upto: None,
         }
     }
 
@@ -61,15 +65,30 @@ impl Taking {
     }
 
     /// Takes what this node keeps of what is frozen here, but for what it has already.
-    pub fn own(&mut self, frozen: Arc<Frozen>, share: Share, winners: &mut Store) {
-        winners.make_room(frozen.keys_in(&share));
-        let next = None;
-        let own = Own {
-            frozen,
-            share,
-            next,
-        };
-        self.parts.push_back(Part::Own(own));
+    pub fn own(&mut self, frozen: &[Arc<Frozen>], share: Share, winners: &mut Store) {
+        for (frozen, share) in in_turn(frozen, share) {
+            winners.make_room(frozen.keys_in(&share));
+            let next = None;
+            let own = Own {
+                frozen,
+                share,
+                next,
+            };
+            self.parts.push_back(Part::Own(own));
+        }
+    }
+
+    /// Tombstones stamped at or below `upto` are to go, as soon as everything is applied.
+    pub fn collect(&mut self, upto: HlcTime) {
+        self.collect_upto = Some(upto);
+    }
+
+    /// Removes the tombstones that are to go, if everything is applied: older values of what was deleted would come back if they were applied
+    /// only then. Returns how many those were.
+    pub fn collect_due(&mut self, winners: &mut Store) -> usize {
+        let is_due = self.is_empty();
+        let upto = self.collect_upto.take_if(|_| is_due);
+        upto.map_or(0, |upto| winners.collect(upto))
     }
 
     /// Takes what others had.
@@ -205,7 +224,7 @@ mod tests {
             }
         }
         let (mut taking, mut winners) = (Taking::new(3), Store::new());
-        taking.own(frozen.clone(), share, &mut winners);
+        taking.own(std::slice::from_ref(&frozen), share, &mut winners);
         let (mut slices, mut done_with) = (0, None);
         while !taking.is_empty() {
             let key = write(1, slices + 8).key;
@@ -241,12 +260,17 @@ mod tests {
         deleted.key = write(1, 4).key;
         Arc::make_mut(&mut deleted.version).content = Content::Tombstone;
         winners.apply(deleted.clone());
+        taking.collect(HlcTime::ZERO);
         taking.go_on(&mut winners);
         assert!(!taking.is_empty());
+        taking.collect(deleted.version.time);
+        assert_eq!(taking.collect_due(&mut winners), 0, "more is to come");
+        assert_eq!(winners.get(&deleted.key), Some(&deleted.version));
         taking.finish(&mut winners);
         let summary = winners.summary();
         assert_eq!((summary.keys, summary.tombstones), (4, 1));
-        assert_eq!(winners.get(&deleted.key), Some(&deleted.version));
+        assert_eq!(taking.collect_due(&mut winners), 1);
+        assert_eq!(winners.get(&deleted.key), None);
         assert_eq!(winners.older_domain(&write(1, 1).dot().origin), Some(of));
     }
 }

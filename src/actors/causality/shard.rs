@@ -8,10 +8,9 @@ use rand::Rng;
 use super::Causality;
 use crate::core::Millis;
 use crate::core::causality::Leaving;
-use crate::core::frozen::Share;
 use crate::core::id::{Address, Domain, Incarnation, MapId, ShardId};
 use crate::core::inheritance::{Ahead, Claim, Donors, Nodes, OlderWrites, Wanted};
-use crate::core::wire::{Digest, JoinAnswer, JoinRefusal, JoinRequest, Status, Wants};
+use crate::core::wire::{Digest, JoinAnswer, JoinRequest, Status, Wants};
 use crate::messages::causality::{AwaitDeal, Dealt, HandOverReport, ReadHandOvers, TakingOver};
 use crate::messages::mailbox::{Mail, Reply};
 use crate::messages::store::{ApplyOlder, DropFrozen, Freeze, ReadHandOver, TakeOwn};
@@ -255,22 +254,13 @@ impl Causality {
 
     /// Gives a keeper what is frozen here for its shard.
     pub(super) fn hand_over(&self, request: JoinRequest, reply: Reply<JoinAnswer>) {
-        let deal = self.state.inherited().deal();
-        let refusal = if request.domain.map != deal.since {
-            Some(JoinRefusal::OtherDomain)
-        } else if !self.parts.edges.hand_over.has_room() {
-            Some(JoinRefusal::Busy)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            let _ = reply.send(JoinAnswer::Refused(refusal));
-            return;
-        }
-        let share = Share {
-            domain: request.domain,
-            shards: deal.shards,
-            claims: request.claims.clone(),
+        let room = self.parts.edges.hand_over.has_room();
+        let share = match self.state.share_of(&request, room) {
+            Ok(share) => share,
+            Err(refusal) => {
+                let _ = reply.send(JoinAnswer::Refused(refusal));
+                return;
+            }
         };
         self.parts.edges.hand_over.tell(ReadHandOver {
             request,

@@ -43,21 +43,14 @@ impl Store {
         }
     }
 
-    /// Older values of what was deleted would come back if they were applied only then.
     fn collect_due(&mut self) {
-        if let Some(upto) = self.collect_upto.take_if(|_| self.taking.is_empty()) {
-            let collected = self.winners.collect(upto) as u64;
-            self.parts.metrics.tombstones_collected.inc_by(collected);
-        }
+        let collected = self.taking.collect_due(&mut self.winners) as u64;
+        self.parts.metrics.tombstones_collected.inc_by(collected);
     }
 
     /// Takes over from what is frozen here.
-    fn take_own(&mut self, mut share: Share) {
-        for frozen in &self.frozen {
-            let winners = &mut self.winners;
-            self.taking.own(frozen.clone(), share.clone(), winners);
-            share.claims.push(frozen.claim.clone());
-        }
+    fn take_own(&mut self, share: Share) {
+        self.taking.own(&self.frozen, share, &mut self.winners);
     }
 }
 
@@ -65,7 +58,7 @@ impl Handler<Mail<Collect>> for Store {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<Collect>, _: &mut Context<Self>) {
-        self.collect_upto = Some(mail.open().upto);
+        self.taking.collect(mail.open().upto);
         self.collect_due();
         self.report_sizes();
     }

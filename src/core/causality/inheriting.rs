@@ -9,7 +9,7 @@ use crate::core::id::{Domain, Incarnation, Key, Origin, ShardId};
 use crate::core::inheritance::{Claim, Inheritance, Inherited, Nodes, OlderWrites};
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
-use crate::core::wire::Digest;
+use crate::core::wire::{Digest, JoinRefusal, JoinRequest};
 use crate::core::write::Content;
 
 impl CausalState {
@@ -46,6 +46,25 @@ impl CausalState {
             shards: self.inherited.deal().shards,
             claims: self.inherited.claims(),
         })
+    }
+
+    /// What of the data that is held here the asker of a hand-over keeps.
+    ///
+    /// # Errors
+    /// If it goes by another deal; or if there is no `room` for its question.
+    pub fn share_of(&self, asked: &JoinRequest, room: bool) -> Result<Share, JoinRefusal> {
+        let deal = self.inherited.deal();
+        if asked.domain.map != deal.since {
+            Err(JoinRefusal::OtherDomain)
+        } else if room {
+            Ok(Share {
+                domain: asked.domain,
+                shards: deal.shards,
+                claims: asked.claims.clone(),
+            })
+        } else {
+            Err(JoinRefusal::Busy)
+        }
     }
 
     /// Goes on in a domain with nothing, in a new life: so a dot belongs to one domain, and its origin tells which. Only hybrid time, and what
