@@ -22,7 +22,7 @@ use super::forwards::Performed;
 use super::made::Made;
 use super::run::Violation;
 use super::traffic::{Traffic, UnderWay, Way};
-use crate::core::id::Address;
+use crate::core::id::{Address, MapId};
 use crate::core::roster::RosterEntry;
 use crate::core::wire::KvsAnswer;
 use crate::http::forward::Forwarder;
@@ -288,6 +288,11 @@ impl Network {
     pub(super) fn note_rest(&self, time: Duration) {
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.note(|traffic, now_ms| traffic.rests(now_ms.saturating_sub(time_ms)));
+    }
+
+    /// Whether a node has told others that it has all of maps older than this one.
+    pub(super) fn is_complete(&self, node: Address, map: MapId) -> bool {
+        self.0.borrow().traffic.is_complete(node, map)
     }
 
     /// The members that this node has last told others of.

@@ -12,10 +12,10 @@ use starting::Starting;
 
 use super::broken::Broken;
 use super::run::Violation;
-use crate::core::id::{Address, Incarnation};
+use crate::core::id::{Address, Incarnation, MapId, Origin};
 use crate::core::roster::RosterEntry;
 use crate::core::wire::{
-    self, Batch, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Wants,
+    self, Batch, Digest, Heartbeat, HeartbeatAnswer, JoinAnswer, JoinRequest, PushAnswer, Wants,
 };
 use crate::transport::Call;
 
@@ -31,6 +31,8 @@ pub(super) struct Traffic {
     rosters: BTreeMap<Address, Vec<RosterEntry>>,
     /// When it first told of these.
     roster_since: BTreeMap<Address, u64>,
+    /// The latest life, and its map, in which each node has told others that it has all of older maps.
+    complete: BTreeMap<Address, (Incarnation, MapId)>,
     broken: Broken,
     /// Members may be forgotten: whoever comes back after that is met as a stranger, over a link without a past.
     strangers: bool,
@@ -100,6 +102,7 @@ impl Traffic {
                     self.announced.insert((from, to), now_ms);
                 }
                 self.starting.says(from, heartbeat.digest.from.incarnation);
+                self.says_of_older_maps(&heartbeat.digest);
                 if self.roster(from) != heartbeat.digest.roster {
                     self.rosters.insert(from, heartbeat.digest.roster);
                     self.roster_since.insert(from, now_ms);
@@ -197,6 +200,30 @@ impl Traffic {
         self.rosters.get(&node).map_or(&[], Vec::as_slice)
     }
 
+    /// What a node says of itself goes for the rest of its life: whoever hears of it late acts on it, too.
+    fn says_of_older_maps(&mut self, digest: &Digest) {
+        let Origin {
+            address,
+            incarnation,
+        } = digest.from;
+        let known = self.complete.get(&address);
+        if known.is_some_and(|(life, _)| incarnation < *life) {
+            return;
+        }
+        let said = (incarnation, digest.domain.map);
+        if digest.hand_overs.complete {
+            self.complete.insert(address, said);
+        } else if known != Some(&said) {
+            self.complete.remove(&address);
+        }
+    }
+
+    /// Whether a node has told others, in the last life that they have heard of, that it has all of maps older than this one.
+    pub(super) fn is_complete(&self, node: Address, map: MapId) -> bool {
+        let said = self.complete.get(&node);
+        said.is_some_and(|(_, since)| *since == map)
+    }
+
     /// An answer has arrived, in the life of the process in which it was asked for.
     pub(super) fn answered(
         &mut self,
@@ -212,6 +239,7 @@ impl Traffic {
                     let life = digest.from.incarnation;
                     self.settling.answered(from, to, life, now_ms);
                     self.flights.hears(from, to, life);
+                    self.says_of_older_maps(&digest);
                 }
             }
             Call::Push if wire::decode(answer) == Ok(PushAnswer::Admitted) => {

@@ -1,11 +1,11 @@
 //! What each node has, of its own domain and of older ones: itself, and for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::made::Made;
 use super::super::watch;
 use super::Run;
-use crate::core::id::{Domain, Dot, Key, Origin, ShardId};
+use crate::core::id::{Address, Domain, Dot, Key, Origin, ShardId};
 use crate::core::inheritance::Claim;
 use crate::core::join::Cut;
 use crate::core::sharding::map::Deal;
@@ -22,10 +22,12 @@ pub(super) struct Holdings {
     deal: Deal,
     /// What it has of older domains, for the keys of its shard.
     claims: Vec<Claim>,
-    /// The older domains that it holds whole.
+    /// The older domains that it holds whole for others.
     frozen: Vec<Claim>,
-    /// The latest stamp of each key, whichever it is kept for.
-    stamps: BTreeMap<Key, Stamp>,
+    /// The latest stamp of each key that it keeps.
+    kept: BTreeMap<Key, Stamp>,
+    /// And of those that it holds for others.
+    held: BTreeMap<Key, Stamp>,
 }
 
 impl Holdings {
@@ -40,8 +42,11 @@ impl Holdings {
 
     /// Whether it has it by no name: what comes at second hand is taken without a claim.
     pub(super) fn shows(&self, write: &Made) -> bool {
-        let held = self.stamps.get(&write.key).copied();
-        held.is_some() && write.stamp.is_some() && held >= write.stamp
+        let reaches = |stamps: &BTreeMap<Key, Stamp>| {
+            let stamp = stamps.get(&write.key).copied();
+            stamp.is_some() && write.stamp.is_some() && stamp >= write.stamp
+        };
+        reaches(&self.kept) || reaches(&self.held)
     }
 
     /// All that it can be asked about: writes of its own domain, and of those of which it has something.
@@ -56,14 +61,14 @@ impl Holdings {
         });
         named.chain(older)
     }
+}
 
-    fn learn(&mut self, cut: &Cut) {
-        let older = cut.older.iter().flat_map(|older| &older.writes);
-        for write in cut.writes.iter().chain(older) {
-            let stamp = write.version.stamp();
-            let known = self.stamps.entry(write.key.clone()).or_insert(stamp);
-            *known = stamp.max(*known);
-        }
+fn learn(stamps: &mut BTreeMap<Key, Stamp>, cut: &Cut) {
+    let older = cut.older.iter().flat_map(|older| &older.writes);
+    for write in cut.writes.iter().chain(older) {
+        let stamp = write.version.stamp();
+        let known = stamps.entry(write.key.clone()).or_insert(stamp);
+        *known = stamp.max(*known);
     }
 }
 
@@ -77,24 +82,38 @@ impl Run {
             deal,
             claims: Vec::new(),
             frozen: Vec::new(),
-            stamps: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         if !self.plan.reshards() {
             return Some(holdings);
         }
         if let Some(cut) = self.last_look(node).await {
-            holdings.learn(&cut);
+            learn(&mut holdings.kept, &cut);
             holdings.claims = cut.rest.inherited.claims;
         }
-        for shard in 0..deal.shards {
-            let (map, shard) = (holdings.report.domain.map, ShardId(shard));
+        let taken_over = self.taken_over(node)?;
+        let shards = (0..deal.shards).map(ShardId);
+        for shard in shards.filter(|shard| !taken_over.contains(shard)) {
+            let map = holdings.report.domain.map;
             let domain = Domain { map, shard };
             if let Some(cut) = self.last_hold(node, domain).await {
-                holdings.learn(&cut);
+                learn(&mut holdings.held, &cut);
                 holdings.frozen = cut.rest.inherited.claims;
             }
         }
         Some(holdings)
+    }
+
+    /// The shards all of whose keepers have told that they have what is theirs of older maps. Whoever holds that for them lets it go once all shards'
+    /// keepers have, also if these have lost their memory by then, as long as nobody has heard of it.
+    fn taken_over(&self, node: usize) -> Option<BTreeSet<ShardId>> {
+        let topology = self.cluster.gateway(node)?.topology();
+        let since = topology.map.deal().since;
+        let has_all = |keeper: &Address| self.network.is_complete(*keeper, since);
+        let shards = topology.map.shards().zip(topology.map.keepers());
+        let taken = shards.filter(|(_, keepers)| keepers.iter().all(has_all));
+        Some(taken.map(|(shard, _)| shard).collect())
     }
 
     /// Everything that a node holds in its own domain. It may give as many others as it can all that it has: then one of them
