@@ -276,6 +276,7 @@ impl Membership {
                 self.swim.meet(Identity::new(address, incarnation), now);
             }
         }
+        self.note_members(heard);
         self.note_map(heard);
         self.settle(now)
     }

@@ -5,7 +5,9 @@
 //! would announce itself to the other any more: so the forgotten are still announced to, one in each round, and those that an
 //! operator took out by that, too: no heartbeat would tell them of it.
 
-use super::{Effect, Event, ForgetMark, ForgetReason, Membership, NoRoom, Peer, RemoveOutcome};
+use super::{
+    Effect, Event, ForgetMark, ForgetReason, Heard, Membership, NoRoom, Peer, RemoveOutcome,
+};
 use crate::core::Millis;
 use crate::core::id::{Address, Incarnation, Origin};
 use crate::core::roster::RosterEntry;
@@ -58,12 +60,15 @@ impl Membership {
     /// Forgets the members that have been down for as long as the settings say. To be called after each tick.
     pub fn forget_overdue(&mut self, now: Millis, wall: u64) -> Vec<Effect> {
         let after = self.parameters.forget_after_ms;
-        if after == 0 || !self.decides() {
+        if after == 0 {
             return Vec::new();
         }
         let patience = after.saturating_add(self.turn() * TURN_MS);
         let overdue = self.down().filter(|(since, _)| now - since >= patience);
         let overdue: Vec<Address> = overdue.map(|(_, address)| address).collect();
+        if overdue.is_empty() || !self.decides() {
+            return Vec::new();
+        }
         self.forget_all(&overdue, ForgetReason::Age, (now, wall))
     }
 
@@ -113,19 +118,50 @@ impl Membership {
 
     /// Whether marks that this node makes on its own account would take effect, and should: it must not be the smaller side of
     /// a cut that gives up the larger one. Of two equal ones, that of the smallest address decides. An operator may always.
+    ///
+    /// Who was added, or was forgotten and has returned, is counted among those that are up only once all members have taken it in: else two
+    /// sides of a cut could each take in some and be the larger one.
     fn decides(&self) -> bool {
-        let members = self
+        let others = self
             .peers
             .iter()
             .filter(|(a, peer)| self.belongs(**a, peer));
-        let (mut all, mut up, mut first) = (1, 1, true);
-        for (address, peer) in members {
-            all += 1;
-            up += usize::from(peer.up);
-            first &= peer.up || *address > self.own;
-        }
+        let members: Vec<(Address, bool)> = others
+            .map(|(address, peer)| (*address, peer.up))
+            .chain([(self.own, true)])
+            .collect();
+        let is_counted = |member: &&(Address, bool)| member.1 && self.is_taken_in(member.0);
+        let (all, up) = (members.len(), members.iter().filter(is_counted).count());
+        let first = members
+            .iter()
+            .all(|(address, up)| *up || *address > self.own);
         let larger = 2 * up > all || (2 * up == all && first);
         larger && !self.left && !self.is_removed() && !self.is_forgotten()
+    }
+
+    /// Whether all other members, down or not, have said that they know a life of this one that is not forgotten. One that was not heard
+    /// since this node started knows those that `VIEW` names, unless they have been forgotten.
+    fn is_taken_in(&self, address: Address) -> bool {
+        let from_start = self.peers.get(&address).is_none_or(Peer::is_from_start);
+        let known_before = from_start && self.forgotten.life(address).is_none();
+        let mut others = self
+            .peers
+            .iter()
+            .filter(|(a, peer)| **a != address && self.belongs(**a, peer));
+        others.all(|(_, peer)| match peer.life_known(address) {
+            Some(life) => life.is_some_and(|life| !self.forgotten.covers(address, life)),
+            None => known_before,
+        })
+    }
+
+    /// Takes note of whom a peer takes for members.
+    pub(super) fn note_members(&mut self, heard: &Heard) {
+        let kept = |entry: &&RosterEntry| !entry.forgotten && self.is_configured(entry.address);
+        let members = heard.roster.iter().filter(kept);
+        let members = members.map(|entry| (entry.address, entry.life)).collect();
+        if let Some(peer) = self.peers.get_mut(&heard.from.address) {
+            peer.takes_in(members);
+        }
     }
 
     /// Whether this node's present life is forgotten.

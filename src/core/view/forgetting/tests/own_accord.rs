@@ -36,12 +36,9 @@ fn the_smaller_side_of_a_cut_forgets_nobody_by_itself_and_of_equal_ones_that_wit
     let why = Event::NoRoom(NoRoom::SmallerSide);
     assert_eq!(events(&smaller.make_room(end, end, 1)), [why]);
     // Two of four are up: this node, which may be the first of all, and node 2.
-    let before_all = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
-    let rng = rand::SeedableRng::seed_from_u64(3);
-    let first = Swim::new(before_all, PARAMETERS.timing, rng);
     for (mut down, size, forgets_them) in [
         ([swim(3, 1_000), swim(4, 1_000)], 4, true),
-        ([swim(3, 1_000), first], 3, false),
+        ([swim(3, 1_000), before_all()], 3, false),
     ] {
         let mut node = forgetful(size);
         let mut up = [swim(2, 1_000)];
@@ -51,6 +48,37 @@ fn the_smaller_side_of_a_cut_forgets_nobody_by_itself_and_of_equal_ones_that_wit
         let effects = run_with(&mut node, &mut up, 0, FORGET_AFTER_MS + 30_000);
         assert_eq!(!forgets(&effects).is_empty(), forgets_them);
     }
+}
+
+#[test]
+fn who_was_forgotten_and_has_returned_counts_once_all_members_have_taken_it_in() {
+    // Else two sides of a cut, one of which takes in node 3 and the other node 4, could each be the larger one.
+    let mut node = forgetful(4);
+    hear_marks(&mut node, &[mark(2, 3, 2, 5), mark(2, 4, 2, 5)], 0);
+    let said_by_second = |third: RosterEntry| Heard {
+        roster: vec![
+            entry(1, 1_000, false),
+            entry(2, 1_000, false),
+            third,
+            entry(4, 1_000, true),
+        ],
+        ..heard(2, 1_000)
+    };
+    node.hear(&said_by_second(entry(3, 1_000, true)), 0);
+    let mut back = [swim(3, 3_000)];
+    meet(&mut node, &mut back[0], 10);
+    let effects = run_with(&mut node, &mut back, 10, FORGET_AFTER_MS / 2);
+    assert_eq!(members_and_forgotten(&node).0, view(&[1, 2, 3]));
+    assert_eq!(node.view(), view(&[1, 3]), "node 2 is down");
+    let why = Event::NoRoom(NoRoom::SmallerSide);
+    let crowded = FORGET_AFTER_MS / 2;
+    assert_eq!(events(&node.make_room(crowded, crowded, 1)), [why]);
+    assert_eq!(forgets(&effects), []);
+    // Node 2 had heard of it before it went down.
+    node.hear(&said_by_second(entry(3, 3_000, false)), crowded);
+    let end = 2 * FORGET_AFTER_MS;
+    let effects = run_with(&mut node, &mut back, crowded, end);
+    assert_eq!(forgets(&effects), [(address(2), ForgetReason::Age)]);
 }
 
 #[test]
@@ -75,17 +103,38 @@ fn a_live_member_is_not_forgotten_by_itself_removed_or_not() {
     assert_eq!(events(&node.make_room(end, end, 1)), [why]);
 }
 
+/// Comes before all others, and is not in `VIEW`.
+fn before_all() -> Swim {
+    let identity = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
+    let rng = rand::SeedableRng::seed_from_u64(3);
+    Swim::new(identity, PARAMETERS.timing, rng)
+}
+
+/// What `number` says, who has taken in nodes 1 to 3 and the one before all.
+fn takes_in_all(number: u8, marks: &[ForgetMark]) -> Heard {
+    let first = RosterEntry {
+        address: before_all().identity().address,
+        ..entry(1, 1_000, false)
+    };
+    let others = (1..=3).map(|number| entry(number, 1_000, false));
+    Heard {
+        forgotten: marks.to_vec(),
+        roster: [first].into_iter().chain(others).collect(),
+        ..heard(number, 1_000)
+    }
+}
+
 #[test]
 fn members_that_are_up_take_turns_so_that_one_mark_is_enough() {
-    let first = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
-    let rng = rand::SeedableRng::seed_from_u64(3);
-    let mut peers = [Swim::new(first, PARAMETERS.timing, rng)];
+    let mut peers = [before_all()];
     let mut node = forgetful(3);
     meet(&mut node, &mut peers[0], 0);
+    node.hear(&takes_in_all(2, &[]), 0);
+    node.hear(&takes_in_all(3, &[]), 0);
     let turn = FORGET_AFTER_MS + TURN_MS;
     let effects = run_with(&mut node, &mut peers, 0, turn - 10);
     assert_eq!(forgets(&effects), [], "another is up that comes before it");
-    hear_marks(&mut node, &[mark(2, 3, 3, 5)], turn - 10);
+    node.hear(&takes_in_all(2, &[mark(2, 3, 3, 5)]), turn - 10);
     let effects = run_with(&mut node, &mut peers, turn, turn + ANNOUNCE_MS);
     assert_eq!(forgets(&effects), [(address(2), ForgetReason::Age)]);
 }
@@ -149,14 +198,15 @@ fn for_room_somebody_is_forgotten_once_there_was_none_for_a_turn_and_the_next_on
 
 #[test]
 fn for_room_members_that_are_up_take_turns() {
-    let first = Identity::new("10.9.0.1:8090".parse().unwrap(), life(1_000));
-    let rng = rand::SeedableRng::seed_from_u64(3);
-    let mut peers = [Swim::new(first, PARAMETERS.timing, rng)];
+    let mut peers = [before_all()];
     let mut node = node(3);
     for number in [2, 3] {
         meet(&mut node, &mut swim(number, 1_000), 0);
     }
     meet(&mut node, &mut peers[0], 0);
+    for number in [2, 3] {
+        node.hear(&takes_in_all(number, &[]), 0);
+    }
     run_with(&mut node, &mut peers, 0, 20_000);
     assert_eq!(
         node.make_room(2 * TURN_MS - 1, 30_000, 1),
