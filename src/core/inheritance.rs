@@ -198,6 +198,13 @@ impl Inheritance {
         self.heard.insert(address, progress);
     }
 
+    /// The first node of the cluster, of whichever shard, that was not heard since this process began; forgotten ones do not count. Before it was, this
+    /// replica may have lost the memory of who was added to its shard, that node or another one, and so cannot say what all of them agree on.
+    pub fn never_heard(&self) -> Option<Address> {
+        let mut others = self.nodes.keys().filter(|node| **node != self.own);
+        others.find(|node| !self.heard.contains_key(node)).copied()
+    }
+
     /// Whether the sender of a digest has something for this replica.
     pub fn wants(&self, digest: &Digest) -> bool {
         let now = digest.domain.map == self.deal.since;

@@ -86,6 +86,9 @@ impl CausalState {
 
     /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
     pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
+        if self.inherited.never_heard().is_some() {
+            return Vec::new();
+        }
         let roster = self.lives.roster();
         // Then nobody can hold any more of an ended life than all agree on.
         let gone = !self.has_aside()
@@ -286,6 +289,9 @@ impl CausalState {
         }
         let (own, roster) = (self.origin.address, self.lives.roster());
         let have = (&self.covered, frontier);
+        if let Some(node) = self.inherited.never_heard() {
+            return Err(Holder::Silent(node));
+        }
         let stable = self.reports.stable(own, &roster, have)?;
         let upto = stable.min(self.newest_tombstone);
         if upto > self.collected() {

@@ -124,6 +124,9 @@ impl CausalState {
     }
 
     fn accord(&self) -> Option<Accord> {
+        if self.inherited.never_heard().is_some() {
+            return None;
+        }
         let roster = self.lives.roster();
         self.reports
             .accord(self.origin.address, &roster, &self.given_up, &self.covered)
