@@ -343,6 +343,7 @@ impl From<AnyMark> for ForgetMark {
 pub struct AnyEntry {
     about: AnyOrigin,
     forgotten: bool,
+    outside: bool,
 }
 
 impl From<AnyEntry> for RosterEntry {
@@ -351,6 +352,7 @@ impl From<AnyEntry> for RosterEntry {
             address: entry.about.address(),
             life: entry.about.life(),
             forgotten: entry.forgotten,
+            outside: entry.outside,
         }
     }
 }

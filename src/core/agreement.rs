@@ -51,12 +51,14 @@ impl Reports {
     /// Forgets what addresses have reported that are in no roster any more.
     pub fn keep_members(&mut self, roster: &[RosterEntry]) {
         self.0
-            .retain(|address, _| roster.iter().any(|e| e.address == *address));
+            .retain(|address, _| roster.iter().any(|e| e.address == *address && !e.outside));
     }
 
     /// The reports of all other members; or the first that has given none that can be compared.
     fn comparable(&self, own: Address, roster: &[RosterEntry]) -> Result<Vec<&Digest>, Holder> {
-        let others = roster.iter().filter(|e| !e.forgotten && e.address != own);
+        let others = roster
+            .iter()
+            .filter(|e| e.is_waited_for() && e.address != own);
         let report = |entry: &RosterEntry| {
             let report = self.0.get(&entry.address);
             let present = report.filter(|report| {
@@ -69,7 +71,7 @@ impl Reports {
     }
 
     /// The addresses whose lives below some life are over: nobody can ever have more of them than everybody has. `covered` is
-    /// what this replica has.
+    /// what this replica has. Of nodes outside of the shard, which may have been in it, the lives before the present one are.
     pub fn ended(
         &self,
         own: Address,
@@ -185,7 +187,9 @@ fn counters(covered: &Coverage, address: Address, below: Incarnation) -> Vec<(Or
 fn past(covered: &Coverage, roster: &[RosterEntry]) -> Vec<(Origin, u64)> {
     let is_present = |o: &Origin| {
         let its = |e: &RosterEntry| e.address == o.address && e.life == o.incarnation;
-        roster.iter().any(|entry| its(entry) && !entry.forgotten)
+        roster
+            .iter()
+            .any(|entry| its(entry) && entry.is_waited_for())
     };
     let entries = covered.clock().iter();
     entries.filter(|(origin, _)| !is_present(origin)).collect()
@@ -205,6 +209,7 @@ mod tests {
             address: origin(n).address,
             life,
             forgotten: false,
+            outside: false,
         };
         let second = origin(3).incarnation.next();
         vec![

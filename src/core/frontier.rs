@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Millis;
 use super::coverage::Coverage;
-use super::id::Origin;
+use super::id::{Address, Incarnation, Origin};
 use super::roster::RosterEntry;
 use super::stamp::HlcTime;
 
@@ -60,6 +60,13 @@ impl Promises {
         self.given.retain(|origin, _| !covered.has_ended(origin));
     }
 
+    /// Forgets the lives of an address below one: they are over, and nobody has anything of them.
+    pub fn drop_before(&mut self, address: Address, below: Incarnation) {
+        let goes_on = |origin: &Origin| origin.address != address || origin.incarnation >= below;
+        self.adopted.retain(|origin, _| goes_on(origin));
+        self.given.retain(|origin, _| goes_on(origin));
+    }
+
     /// All that was adopted, sorted by origin.
     pub fn adopted(&self) -> Vec<(Origin, HlcTime)> {
         self.adopted.iter().map(|(o, t)| (*o, *t)).collect()
@@ -73,7 +80,7 @@ impl Promises {
         roster: &[RosterEntry],
         covered: &Coverage,
     ) -> Option<HlcTime> {
-        let present = roster.iter().filter(|entry| !entry.forgotten);
+        let present = roster.iter().filter(|entry| entry.is_waited_for());
         let present = present.map(|entry| Origin {
             address: entry.address,
             incarnation: entry.life,
@@ -134,6 +141,7 @@ mod tests {
             address: origin(*n).address,
             life: origin(*n).incarnation,
             forgotten: false,
+            outside: false,
         };
         members.iter().map(entry).collect()
     }

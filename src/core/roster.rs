@@ -15,6 +15,16 @@ pub struct RosterEntry {
     pub life: Incarnation,
     /// Whether that life is forgotten: nobody waits for it.
     pub forgotten: bool,
+    /// Whether it keeps another shard than the replica that says so, or none. It has no part in what those of this shard agree on; but
+    /// what it has written while it was one of them can come to an end only if all know that its life is over.
+    pub outside: bool,
+}
+
+impl RosterEntry {
+    /// Whether those of the shard agree on nothing without it.
+    pub fn is_waited_for(&self) -> bool {
+        !self.forgotten && !self.outside
+    }
 }
 
 /// The lives that one replica knows of, its own included.
@@ -23,6 +33,7 @@ pub struct Lives {
     own: Address,
     latest: BTreeMap<Address, Incarnation>,
     members: BTreeSet<Address>,
+    outside: BTreeSet<Address>,
     forgotten: BTreeMap<Address, Incarnation>,
 }
 
@@ -33,6 +44,7 @@ impl Lives {
             own: own.address,
             latest: BTreeMap::from([(own.address, own.incarnation)]),
             members: BTreeSet::from([own.address]),
+            outside: BTreeSet::new(),
             forgotten: BTreeMap::new(),
         }
     }
@@ -47,10 +59,15 @@ impl Lives {
         self.forgotten = forgotten.into_iter().collect();
     }
 
+    /// The other nodes of the cluster, which keep other shards or none.
+    pub fn set_outside(&mut self, nodes: impl IntoIterator<Item = Address>) {
+        self.outside = nodes.into_iter().collect();
+    }
+
     /// Whether no other member is known that is not forgotten.
     pub fn is_alone(&self) -> bool {
         let roster = self.roster();
-        let mut others = roster.iter().filter(|entry| !entry.forgotten);
+        let mut others = roster.iter().filter(|entry| entry.is_waited_for());
         others.all(|entry| entry.address == self.own)
     }
 
@@ -94,10 +111,10 @@ impl Lives {
         }
     }
 
-    /// All members and all forgotten addresses, sorted by address.
+    /// All members, all forgotten addresses, and the other nodes of the cluster, sorted by address.
     pub fn roster(&self) -> Vec<RosterEntry> {
-        let addresses: BTreeSet<&Address> =
-            self.members.iter().chain(self.forgotten.keys()).collect();
+        let addresses = self.members.iter().chain(self.forgotten.keys());
+        let addresses: BTreeSet<&Address> = addresses.chain(&self.outside).collect();
         let entry = |address: &Address| {
             let (life, mark) = (self.latest(address), self.forgotten.get(address));
             let forgotten = mark.filter(|mark| life <= **mark);
@@ -105,13 +122,17 @@ impl Lives {
                 address: *address,
                 life: forgotten.copied().unwrap_or(life),
                 forgotten: forgotten.is_some(),
+                outside: self.is_outside(address),
             }
         };
         let entries = addresses.into_iter().map(entry);
         // Of one that is forgotten and back, only what it is now counts; one that has left for good is no member.
-        entries
-            .filter(|e| e.forgotten || self.members.contains(&e.address))
-            .collect()
+        let stays = |e: &RosterEntry| e.forgotten || e.outside || self.members.contains(&e.address);
+        entries.filter(stays).collect()
+    }
+
+    fn is_outside(&self, address: &Address) -> bool {
+        self.outside.contains(address) && !self.members.contains(address)
     }
 }
 
@@ -139,6 +160,7 @@ mod tests {
             address: origin(n).address,
             life,
             forgotten,
+            outside: false,
         };
         let expected = [
             entry(1, origin(1).incarnation, false),

@@ -339,6 +339,7 @@ fn a_heartbeat_of_an_unknown_peer_is_reported_to_the_view_and_answered_so() {
             address: address(6),
             life: origin(6).incarnation,
             forgotten: false,
+            outside: false,
         };
         let heartbeat = Heartbeat {
             digest: Digest {

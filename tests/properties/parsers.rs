@@ -102,10 +102,13 @@ fn any_damage() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
 }
 
 fn any_entry() -> impl Strategy<Value = RosterEntry> {
-    (any_origin(), any::<bool>()).prop_map(|(origin, forgotten)| RosterEntry {
-        address: origin.address,
-        life: origin.incarnation,
-        forgotten,
+    (any_origin(), any::<bool>(), any::<bool>()).prop_map(|(origin, forgotten, outside)| {
+        RosterEntry {
+            address: origin.address,
+            life: origin.incarnation,
+            forgotten,
+            outside,
+        }
     })
 }
 
@@ -460,6 +463,7 @@ fn wild_digest() -> impl Strategy<Value = Digest> {
                         address: origin.address,
                         life: origin.incarnation,
                         forgotten,
+                        outside: false,
                     })
                     .collect(),
                 covered,

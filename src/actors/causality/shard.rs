@@ -89,11 +89,12 @@ impl Causality {
         let epoch = i64::try_from(map.id().epoch);
         metrics.map_epoch.set(epoch.unwrap_or(i64::MAX));
         let concerns = |address: &Address| *address == own || map.share(own, *address);
-        let members = changed.members.iter().copied().filter(concerns);
-        let members: Vec<Address> = members.collect();
+        let nodes = changed.members.iter().copied();
+        let (members, outside): (Vec<Address>, Vec<Address>) = nodes.partition(concerns);
         let forgotten = changed.forgotten.iter().copied();
         let forgotten: Vec<_> = forgotten.filter(|(a, _)| concerns(a)).collect();
         self.repair.keep_members(&members);
+        self.state.set_outside(outside);
         self.state.set_members(&members, &forgotten);
         self.mind_older_maps();
     }

@@ -47,6 +47,11 @@ impl CausalState {
         self.reports.keep_members(&self.lives.roster());
     }
 
+    /// Takes over from the view which other nodes there are, that keep other shards or none.
+    pub fn set_outside(&mut self, nodes: Vec<Address>) {
+        self.lives.set_outside(nodes);
+    }
+
     /// Takes note of a peer's digest. False if it is not to be heeded: it is of another domain, or of an ended life of the peer.
     pub fn heed(&mut self, digest: &Digest) -> bool {
         self.note_hand_overs(digest);
@@ -106,7 +111,10 @@ impl CausalState {
             };
             let mut finals = self.covered.clock().clone();
             finals.retain(|life| end.ends(life));
-            if finals.is_empty() {
+            let outside = roster.iter().any(|e| e.address == address && e.outside);
+            if finals.is_empty() && outside {
+                self.promises.drop_before(address, below);
+            } else if finals.is_empty() {
                 self.end(None, end, &finals);
             } else {
                 markers.push(self.mark(end, &finals, wall_ms));

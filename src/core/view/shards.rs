@@ -35,6 +35,7 @@ impl Membership {
                 address,
                 life: Incarnation::UNKNOWN,
                 forgotten: false,
+                outside: false,
             };
             self.heed_roster(&entry, now);
         }

@@ -54,6 +54,7 @@ fn roster(lives: &[Origin]) -> Vec<RosterEntry> {
         address: life.address,
         life: life.incarnation,
         forgotten: false,
+        outside: false,
     };
     lives.iter().map(entry).collect()
 }

@@ -192,6 +192,7 @@ fn what_peers_know_of_members_that_are_down_is_passed_on_unless_they_are_forgott
             address: address(number),
             life: life(number),
             forgotten,
+            outside: false,
         };
         let roster = vec![entry(5, false), entry(6, true), entry(7, false)];
         stage

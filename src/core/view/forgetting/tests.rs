@@ -34,6 +34,7 @@ fn entry(number: u8, ms: u64, forgotten: bool) -> RosterEntry {
             life(ms)
         },
         forgotten,
+        outside: false,
     }
 }
 
