@@ -109,6 +109,10 @@ const FAILED_ONCE_WITH_ENDS: &[(u64, &str)] = &[
         40_006_667,
         "the simulator expected what a marker had stood for of a client that was told that the marker is lost",
     ),
+    (
+        70_017_453,
+        "two sides of a cut each took in one that was forgotten, and by that took themselves for the larger one",
+    ),
 ];
 
 /// In this one a member is forgotten for room, which is rare.

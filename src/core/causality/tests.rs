@@ -5,6 +5,8 @@ use crate::core::testing::{dot, origin, say, write, write_after};
 use crate::core::wire::{Collected, JoinRest};
 use crate::core::write::End;
 
+mod outside;
+
 const LIMITS: BufferLimits = BufferLimits {
     writes: 10,
     bytes: 1 << 20,
