@@ -56,9 +56,8 @@ impl Reports {
 
     /// The reports of all other members; or the first that has given none that can be compared.
     fn comparable(&self, own: Address, roster: &[RosterEntry]) -> Result<Vec<&Digest>, Holder> {
-        let others = roster
-            .iter()
-            .filter(|e| e.is_waited_for() && e.address != own);
+        let waited_for = |e: &&RosterEntry| e.is_waited_for() && e.address != own;
+        let others = roster.iter().filter(waited_for);
         let report = |entry: &RosterEntry| {
             let report = self.0.get(&entry.address);
             let present = report.filter(|report| {
