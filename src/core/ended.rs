@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
+use super::clock::{Clock, Clocks};
 use super::coverage::Coverage;
 use super::given_up::GivenUp;
-use super::id::{Address, Domain, Dot, Origin};
+use super::id::{Address, Domain, Dot, Origin, ShardId};
 use super::inheritance::Closed;
 use super::metadata::Metadata;
 
@@ -231,7 +231,8 @@ impl Settlement {
         beyond.collect()
     }
 
-    /// Replaces the entries of ended lives by their addresses' markers, and leaves out the groups of closed maps.
+    /// Replaces the entries of ended lives by their addresses' markers, and the groups of closed maps by one that names the map which has
+    /// followed them, unless another group does.
     pub fn settle(&self, metadata: &mut Metadata) {
         if let Some(closed) = &self.closed {
             leave_out(closed, metadata);
@@ -271,12 +272,23 @@ impl Settlement {
 }
 
 fn leave_out(closed: &Closed, metadata: &mut Metadata) {
-    let is_closed = |(domain, group): &(&Domain, &Clock)| closed.satisfies(domain, group);
-    if metadata.clocks.iter().any(|group| is_closed(&group)) {
-        let open = metadata.clocks.iter().filter(|group| !is_closed(group));
-        let open = open.map(|(domain, group)| (*domain, group.clone()));
-        metadata.clocks = Arc::new(open.collect());
+    let names_it = |domain: &Domain| domain.map >= closed.map && domain.shard != ShardId::NONE;
+    let is_named = metadata.clocks.iter().any(|(domain, _)| names_it(domain));
+    let stands_in = |domain: &Domain| domain.map == closed.map && domain.shard == ShardId::NONE;
+    let goes = |(domain, group): &(&Domain, &Clock)| {
+        closed.satisfies(domain, group) || is_named && stands_in(domain)
+    };
+    if !metadata.clocks.iter().any(|group| goes(&group)) {
+        return;
     }
+    let stays = metadata.clocks.iter().filter(|group| !goes(group));
+    let mut clocks: Clocks = stays
+        .map(|(domain, group)| (*domain, group.clone()))
+        .collect();
+    if let Some((domain, group)) = closed.stand_in().filter(|_| !is_named) {
+        clocks.set(domain, group);
+    }
+    metadata.clocks = Arc::new(clocks);
 }
 
 #[cfg(test)]

@@ -317,17 +317,21 @@ impl FromStr for MapId {
     }
 }
 
-/// A shard of a map: `s0`, `s1`, …
+/// A shard of a map: `s0`, `s1`, …; or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId(pub u32);
 
 impl ShardId {
     /// No shard of any map: where a node is that keeps none.
     pub const NONE: Self = Self(u32::MAX);
+    const NONE_NAME: &str = "none";
 }
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE {
+            return f.write_str(Self::NONE_NAME);
+        }
         write!(f, "s{}", self.0)
     }
 }
@@ -337,8 +341,10 @@ impl FromStr for ShardId {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let number = text.strip_prefix('s').and_then(|n| n.parse().ok());
+        let none = (text == Self::NONE_NAME).then_some(Self::NONE);
         number
             .map(Self)
+            .or(none)
             .filter(|id| id.to_string() == text)
             .ok_or_else(|| ParseIdError::new(text, "a shard s0, s1, …"))
     }

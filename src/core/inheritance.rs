@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::coverage::Coverage;
-use super::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin};
+use super::id::{Address, Domain, Dot, Incarnation, Key, MapId, Origin, ShardId};
 use super::sharding::map::Deal;
 use super::stamp::HlcTime;
 use super::wire::Digest;
@@ -373,6 +373,10 @@ impl Inheritance {
     pub fn lacking(&self, key: Option<&Key>, domain: &Domain, need: &Clock) -> Clock {
         if domain.map > self.deal.since {
             return need.clone();
+        }
+        if domain.shard == ShardId::NONE {
+            // It says no more than that there was such a map.
+            return Clock::new();
         }
         if !key.is_none_or(|key| self.may_concern(key, domain)) {
             return Clock::new();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Inheritance;
 use crate::core::clock::Clock;
 use crate::core::coverage::Coverage;
-use crate::core::id::{Address, Domain, Incarnation, MapId, Origin};
+use crate::core::id::{Address, Domain, Incarnation, MapId, Origin, ShardId};
 use crate::core::sharding::map::Deal;
 use crate::core::write::Write;
 
@@ -59,7 +59,22 @@ impl Closed {
 
     /// Whether a group of metadata says nothing that every keeper does not have.
     pub fn satisfies(&self, domain: &Domain, group: &Clock) -> bool {
-        domain.map < self.map && group.iter().all(|(origin, _)| self.accounts_for(&origin))
+        let accounted_for = || group.iter().all(|(origin, _)| self.accounts_for(&origin));
+        domain.map < self.map && (domain.shard == ShardId::NONE || accounted_for())
+    }
+
+    /// What stands in metadata for the groups that are left out: that there is this map. Whoever has lost its memory, and goes by an older map
+    /// that its settings give, lacks it. It is the group of no shard; nobody writes in that, so any one entry does.
+    pub fn stand_in(&self) -> Option<(Domain, Clock)> {
+        let domain = Domain {
+            map: self.map,
+            shard: ShardId::NONE,
+        };
+        let origin = Origin {
+            address: self.lives.first()?.0,
+            incarnation: Incarnation::starting(0, 0),
+        };
+        Some((domain, Clock::from_iter([(origin, 1)])))
     }
 }
 

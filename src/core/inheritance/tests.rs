@@ -161,20 +161,6 @@ fn a_node_that_is_down_or_was_never_heard_of_is_waited_for() {
 }
 
 #[test]
-fn a_node_that_was_not_heard_since_the_start_is_named_until_it_is_or_is_forgotten() {
-    let mut started = dealt();
-    assert_eq!(started.never_heard(), Some(origin(2).address));
-    started.note(&digest(origin(2), 2, holds()));
-    assert_eq!(started.never_heard(), Some(origin(3).address));
-    let mut forgotten = started.clone();
-    forgotten.set_nodes(&nodes(&[origin(1), origin(2)]));
-    assert_eq!(forgotten.never_heard(), None);
-    // Whatever it goes by: what it knows of maps comes with what it says.
-    started.note(&digest(origin(3), 1, holds()));
-    assert_eq!(started.never_heard(), None);
-}
-
-#[test]
 fn a_node_that_is_forgotten_is_not_waited_for_and_what_it_wrote_is_met() {
     let mut inheritance = dealt();
     inheritance.has_handed_over(origin(1));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Sent;
 use crate::core::clock::Clock;
 use crate::core::ended::{Lost, Settlement};
-use crate::core::id::{Domain, Dot, Key, Origin};
+use crate::core::id::{Domain, Dot, Key, Origin, ShardId};
 use crate::core::metadata::Metadata;
 use crate::core::wire::{KvsAnswer, KvsMethod};
 use crate::core::write::Content;
@@ -197,6 +197,7 @@ impl Told {
             let given = self.metadata.clocks.get(domain).unwrap_or(&nothing);
             self.too_little(given, need)
         });
+        let too_little = too_little.or_else(|| self.names_no_map(&need));
         let time = self.metadata.time;
         let early = (time < need.time).then(|| format!("its stamp is below {}", need.time));
         let ended = |(_, given)| self.ended(given);
@@ -210,9 +211,19 @@ impl Told {
     }
 
     /// Whether what was written in this domain has to be named: until all maps before that of the node which performed the request are closed.
+    /// That there was a map need not be named beside what was written under it.
     fn names(&self, domain: &Domain) -> bool {
         let older = self.domain.is_some_and(|its| domain.map < its.map);
-        !(older && self.closed)
+        !(older && self.closed) && domain.shard != ShardId::NONE
+    }
+
+    /// Whoever needs anything names the map that the node went by, or a later one, by whatever group: else one that goes by an
+    /// older map again, its memory lost, would take what has left the metadata for seen.
+    fn names_no_map(&self, need: &Metadata) -> Option<String> {
+        let its = self.domain.filter(|_| self.closed)?.map;
+        let names_it = |metadata: &Metadata| metadata.clocks.iter().any(|(d, _)| d.map >= its);
+        let wrong = !need.clocks.is_empty() && !names_it(&self.metadata);
+        wrong.then(|| format!("nothing says that {its} was known"))
     }
 
     /// Whether something that was written under older maps is named no more.
