@@ -217,12 +217,12 @@ impl Told {
         !(older && self.closed) && domain.shard != ShardId::NONE
     }
 
-    /// Whoever needs anything names the map that the node went by, or a later one, by whatever group: else one that goes by an
-    /// older map again, its memory lost, would take what has left the metadata for seen.
+    /// Where groups of older maps are left out, some group names the map that the node went by, or a later one: else one that goes by an
+    /// older map again, its memory lost, would take what they said for seen.
     fn names_no_map(&self, need: &Metadata) -> Option<String> {
-        let its = self.domain.filter(|_| self.closed)?.map;
-        let names_it = |metadata: &Metadata| metadata.clocks.iter().any(|(d, _)| d.map >= its);
-        let wrong = !need.clocks.is_empty() && !names_it(&self.metadata);
+        let its = self.domain?.map;
+        let names_it = |(domain, _): (&Domain, _)| domain.map >= its;
+        let wrong = self.leaves_out(need) && !self.metadata.clocks.iter().any(names_it);
         wrong.then(|| format!("nothing says that {its} was known"))
     }
 
