@@ -189,6 +189,48 @@ fn nothing_is_taken_over_from_a_life_that_is_forgotten_or_over() {
     }
 }
 
+/// Node 1, of a cluster of three, knows that what was before map 1 is closed.
+fn closed() -> CausalState {
+    let mut state = entered(1);
+    let lives = [state.origin(), origin(2), origin(3)];
+    state.set_nodes(&nodes(&lives, &[]));
+    state.take_over_own([claim(&[(1, 1)])]);
+    state.take_over(hand_over(origin(2))).unwrap();
+    state.take_over(hand_over(origin(3))).unwrap();
+    state.end_lives(900);
+    assert!(close(&mut state, &lives));
+    state
+}
+
+#[test]
+fn who_has_forgotten_a_map_lacks_what_clients_have_seen_under_it_though_older_groups_have_left_their_metadata()
+ {
+    let state = closed();
+    let mut metadata = naming(&[(2, 9)]);
+    state.settlement().settle(&mut metadata);
+    assert_eq!(state.unmet(None, &metadata), None);
+    // It is restarted where it reaches nobody, and goes by what its settings say.
+    let restarted = CausalState::new(origin(1), Domain::UNSHARDED, LIMITS);
+    let missing = restarted.unmet(None, &metadata);
+    assert!(missing.is_some(), "{}", metadata.to_json());
+}
+
+#[test]
+fn that_there_is_a_map_is_not_named_beside_what_was_written_under_it() {
+    let mut state = closed();
+    let mut metadata = naming(&[(2, 9)]);
+    state.settlement().settle(&mut metadata);
+    let groups = |metadata: &Metadata| metadata.clocks.iter().count();
+    assert_eq!(groups(&metadata), 1);
+    let key = Key::new("k").unwrap();
+    let write = state.write(key, Content::Tombstone, metadata.clone(), 0);
+    assert!(write.version.deps.is_empty(), "no write is meant by it");
+    metadata.observe(state.domain(), &write.version);
+    state.settlement().settle(&mut metadata);
+    let named: Vec<_> = metadata.clocks.iter().map(|(domain, _)| *domain).collect();
+    assert_eq!(named, [state.domain()]);
+}
+
 #[test]
 fn what_clients_know_of_older_maps_is_named_until_every_keeper_has_all() {
     let mut state = entered(1);

@@ -198,3 +198,14 @@ fn a_node_that_was_not_heard_since_the_start_is_named_until_it_is_or_is_forgotte
     started.note(&digest(origin(3), 1, holds()));
     assert_eq!(started.never_heard(), None);
 }
+
+#[test]
+fn that_there_was_an_older_map_lacks_nothing_and_that_there_is_a_later_one_does() {
+    let of = |n| Domain {
+        shard: ShardId::NONE,
+        ..domain(n, 0)
+    };
+    let lacking = |n| dealt().lacking(None, &of(n), &need(&[(9, 1)]));
+    assert!(lacking(1).is_empty());
+    assert_eq!(lacking(3), need(&[(9, 1)]));
+}
