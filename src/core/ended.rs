@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::{Clock, Clocks};
+use super::clock::Clock;
 use super::coverage::Coverage;
 use super::given_up::GivenUp;
 use super::id::{Address, Domain, Dot, Origin, ShardId};
@@ -234,9 +234,16 @@ impl Settlement {
     /// Replaces the entries of ended lives by their addresses' markers, and the groups of closed maps by one that names the map which has
     /// followed them, unless another group does.
     pub fn settle(&self, metadata: &mut Metadata) {
+        if metadata.clocks.is_empty() {
+            return;
+        }
+        self.settle_own(metadata);
         if let Some(closed) = &self.closed {
             leave_out(closed, metadata);
         }
+    }
+
+    fn settle_own(&self, metadata: &mut Metadata) {
         let Some((_, domain)) = self.of else { return };
         let Some(group) = metadata.clocks.get(&domain) else {
             return;
@@ -272,23 +279,18 @@ impl Settlement {
 }
 
 fn leave_out(closed: &Closed, metadata: &mut Metadata) {
-    let names_it = |domain: &Domain| domain.map >= closed.map && domain.shard != ShardId::NONE;
-    let is_named = metadata.clocks.iter().any(|(domain, _)| names_it(domain));
     let stands_in = |domain: &Domain| domain.map == closed.map && domain.shard == ShardId::NONE;
-    let goes = |(domain, group): &(&Domain, &Clock)| {
-        closed.satisfies(domain, group) || is_named && stands_in(domain)
-    };
-    if !metadata.clocks.iter().any(|group| goes(&group)) {
+    let goes =
+        |(domain, group): (&Domain, &Clock)| stands_in(domain) || closed.satisfies(domain, group);
+    let names_it = |(domain, _): (&Domain, _)| domain.map >= closed.map && !stands_in(domain);
+    let is_named = metadata.clocks.iter().any(names_it);
+    if is_named && !metadata.clocks.iter().any(goes) {
         return;
     }
-    let stays = metadata.clocks.iter().filter(|group| !goes(group));
-    let mut clocks: Clocks = stays
-        .map(|(domain, group)| (*domain, group.clone()))
-        .collect();
-    if let Some((domain, group)) = closed.stand_in().filter(|_| !is_named) {
-        clocks.set(domain, group);
-    }
-    metadata.clocks = Arc::new(clocks);
+    let stays = metadata.clocks.iter().filter(|group| !goes(*group));
+    let stays = stays.map(|(domain, group)| (*domain, group.clone()));
+    let stand_in = closed.stand_in().filter(|_| !is_named);
+    metadata.clocks = Arc::new(stays.chain(stand_in).collect());
 }
 
 #[cfg(test)]

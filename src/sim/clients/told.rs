@@ -223,7 +223,12 @@ impl Told {
         let its = self.domain?.map;
         let names_it = |(domain, _): (&Domain, _)| domain.map >= its;
         let wrong = self.leaves_out(need) && !self.metadata.clocks.iter().any(names_it);
-        wrong.then(|| format!("nothing says that {its} was known"))
+        wrong.then(|| {
+            format!(
+                "nothing says that {its} was known, and it had {}",
+                need.to_json()
+            )
+        })
     }
 
     /// Whether something that was written under older maps is named no more.
