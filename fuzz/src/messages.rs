@@ -7,7 +7,7 @@ use causet::core::clock::Clock;
 use causet::core::coverage::Coverage;
 use causet::core::ended::Ended;
 use causet::core::given_up::GivenUp;
-use causet::core::id::{Address, Dot, Incarnation, Origin};
+use causet::core::id::{Domain, Address, Dot, Incarnation, Origin};
 use causet::core::inheritance::{Claim, Closed, HandOvers, Inherited, Nodes, OfKeys, OlderWrites};
 use causet::core::roster::RosterEntry;
 use causet::core::sharding::map::{Made, ShardMap};
@@ -155,6 +155,8 @@ impl From<AnyLives> for Vec<(Address, Incarnation)> {
 
 #[derive(Arbitrary, Debug, Clone)]
 pub struct AnyHandOvers {
+    goes_by: AnyDomain,
+    unheard: bool,
     holds: Vec<AnyDomain>,
     complete: bool,
     handed: AnyLives,
@@ -166,6 +168,8 @@ pub struct AnyHandOvers {
 impl From<AnyHandOvers> for HandOvers {
     fn from(hand_overs: AnyHandOvers) -> Self {
         Self {
+            goes_by: Domain::from(hand_overs.goes_by).map,
+            unheard: hand_overs.unheard,
             holds: hand_overs.holds.into_iter().map(Into::into).collect(),
             complete: hand_overs.complete,
             handed: hand_overs.handed.into(),
@@ -243,6 +247,7 @@ impl From<AnyInherited> for Inherited {
 /// Who there is in the whole cluster.
 #[derive(Arbitrary, Debug, Clone)]
 pub struct AnyNodes {
+    map: AnyDomain,
     configured: AnyLives,
     forgotten: AnyLives,
     keepers: Vec<u8>,
@@ -253,6 +258,7 @@ pub struct AnyNodes {
 impl From<AnyNodes> for Nodes {
     fn from(nodes: AnyNodes) -> Self {
         Self {
+            map: Domain::from(nodes.map).map,
             configured: nodes.configured.into(),
             forgotten: nodes.forgotten.into(),
             keepers: vec![nodes.keepers.into_iter().map(address).collect()],

@@ -62,7 +62,7 @@ impl Reports {
             let report = self.0.get(&entry.address);
             let present = report.filter(|report| {
                 let alive = report.from.incarnation == entry.life && report.bootstrapped;
-                alive && report.roster == *roster
+                alive && report.roster == *roster && !report.hand_overs.unheard
             });
             present.ok_or(Holder::Silent(entry.address))
         };

@@ -257,7 +257,9 @@ impl fmt::Display for Dot {
 /// The numbered assignment of nodes to shards: (epoch, stamp, maker), ordered so.
 ///
 /// [`MapId::IMPLICIT`], the map of a cluster without `SHARD_COUNT`, precedes every other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct MapId {
     /// One more than that of the map before.
     pub epoch: u64,

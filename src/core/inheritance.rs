@@ -47,6 +47,7 @@ struct Progress {
 #[derive(Debug, Clone)]
 pub struct Inheritance {
     own: Address,
+    map: MapId,
     deal: Deal,
     before: Option<Deal>,
     /// Shards of older maps.
@@ -75,6 +76,8 @@ pub struct Inheritance {
 /// The nodes of the whole cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Nodes {
+    /// The map that this node goes by.
+    pub map: MapId,
     /// All configured nodes, this one included, with the latest life known of each. Those that are forgotten in it do not count.
     pub configured: Vec<(Address, Incarnation)>,
     /// Up to which life nodes are forgotten.
@@ -92,6 +95,7 @@ impl Inheritance {
     pub fn new(own: Address, deal: Deal, before: Option<Deal>) -> Self {
         let mut inheritance = Self {
             own,
+            map: deal.since,
             deal,
             before: None,
             deals: BTreeMap::new(),
@@ -151,6 +155,7 @@ impl Inheritance {
 
     /// Takes over who there is.
     pub fn set_nodes(&mut self, nodes: &Nodes) {
+        self.map = nodes.map;
         self.forgotten = nodes.forgotten.iter().copied().collect();
         let stays = |(address, life): &&(Address, Incarnation)| {
             let mark = self.forgotten.get(address);
@@ -198,11 +203,16 @@ impl Inheritance {
         self.heard.insert(address, progress);
     }
 
-    /// The first node of the cluster, of whichever shard, that was not heard since this process began; forgotten ones do not count. Before it was, this
-    /// replica may have lost the memory of who was added to its shard, that node or another one, and so cannot say what all of them agree on.
-    pub fn never_heard(&self) -> Option<Address> {
+    /// The first node of the cluster, of whichever shard, that was not heard since this process began, or goes by a map that is not known here yet;
+    /// forgotten ones do not count. Before all were, this replica may have lost the memory of who was added to its shard, that node or
+    /// another one, and so cannot say what all of them agree on.
+    pub fn unheard(&self) -> Option<Address> {
         let mut others = self.nodes.keys().filter(|node| **node != self.own);
-        others.find(|node| !self.heard.contains_key(node)).copied()
+        let is_heard = |node: &Address| {
+            let heard = self.heard.get(node);
+            heard.is_some_and(|heard| heard.said.goes_by <= self.map)
+        };
+        others.find(|node| !is_heard(node)).copied()
     }
 
     /// Whether the sender of a digest has something for this replica.
@@ -408,7 +418,8 @@ impl Inheritance {
             domain.shard.0 < self.deal.shards
         } else {
             let shards = self.deals.get(&domain.map);
-            domain.map < self.deal.since && shards.is_none_or(|shards| domain.shard.0 < *shards)
+            let older = domain.map < self.deal.since && domain.shard != ShardId::NONE;
+            older && shards.is_none_or(|shards| domain.shard.0 < *shards)
         }
     }
 

@@ -8,7 +8,6 @@ use super::id::{Domain, Dot, Incarnation, Key, Origin};
 use super::stamp::HlcTime;
 use super::wire::{Digest, Status};
 use super::write::{Content, Value, Version, Write};
-use crate::core::inheritance::HandOvers;
 
 /// The `n`-th test origin.
 pub(crate) fn origin(n: u16) -> Origin {
@@ -29,7 +28,7 @@ pub(crate) fn dot(n: u16, counter: u64) -> Dot {
 /// What a replica in this state would say in a heartbeat.
 pub(crate) fn say(state: &mut CausalState, wall_ms: u64) -> Digest {
     Digest {
-        hand_overs: HandOvers::default(),
+        hand_overs: state.inherited().hand_overs(),
         from: state.origin(),
         domain: state.domain(),
         covered: state.covered().clone(),

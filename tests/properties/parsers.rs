@@ -144,6 +144,8 @@ fn any_digest() -> impl Strategy<Value = Digest> {
             (given_up, (holds, says, of_keys), handed),
         )| Digest {
             hand_overs: HandOvers {
+                goes_by: domain.map,
+                unheard: says,
                 holds,
                 complete: says,
                 handed,

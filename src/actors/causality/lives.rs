@@ -139,7 +139,9 @@ impl Causality {
     /// Has room made while there are too many tombstones and some member holds them back. Whom, if anybody, the view decides.
     fn mind_crowd(&mut self) {
         let now = self.parts.uptime.now();
-        let crowded = self.tombstones_full && self.holder.is_some();
+        // Forgetting somebody helps nothing while another one has yet to be heard.
+        let unheard = self.state.inherited().unheard().is_some();
+        let crowded = self.tombstones_full && self.holder.is_some() && !unheard;
         self.parts
             .metrics
             .tombstones_crowded

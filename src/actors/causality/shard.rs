@@ -91,11 +91,10 @@ impl Causality {
         let concerns = |address: &Address| *address == own || map.share(own, *address);
         let nodes = changed.members.iter().copied();
         let (members, outside): (Vec<Address>, Vec<Address>) = nodes.partition(concerns);
-        let forgotten = changed.forgotten.iter().copied();
-        let forgotten: Vec<_> = forgotten.filter(|(a, _)| concerns(a)).collect();
         self.repair.keep_members(&members);
         self.state.set_outside(outside);
-        self.state.set_members(&members, &forgotten);
+        // Of whichever shard they were: what they wrote in this one ends with that.
+        self.state.set_members(&members, &changed.forgotten);
         self.mind_older_maps();
     }
 
@@ -286,6 +285,7 @@ fn nodes_of(changed: &ViewChanged, own: Address) -> Nodes {
     let up = changed.view.iter().copied();
     let up = up.filter(|node| *node != own || !changed.removed);
     Nodes {
+        map: changed.map.id(),
         configured: configured.collect(),
         forgotten: changed.forgotten.clone(),
         keepers: changed.map.keepers().collect(),

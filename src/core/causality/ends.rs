@@ -91,7 +91,7 @@ impl CausalState {
 
     /// Ends the lives that all members agree on. The markers are to be pushed, in this order; no store needs them.
     pub fn end_lives(&mut self, wall_ms: u64) -> Vec<Write> {
-        if self.inherited.never_heard().is_some() {
+        if self.inherited.unheard().is_some() {
             return Vec::new();
         }
         let roster = self.lives.roster();
@@ -297,7 +297,7 @@ impl CausalState {
         }
         let (own, roster) = (self.origin.address, self.lives.roster());
         let have = (&self.covered, frontier);
-        if let Some(node) = self.inherited.never_heard() {
+        if let Some(node) = self.inherited.unheard() {
             return Err(Holder::Silent(node));
         }
         let stable = self.reports.stable(own, &roster, have)?;

@@ -124,7 +124,7 @@ impl CausalState {
     }
 
     fn accord(&self) -> Option<Accord> {
-        if self.inherited.never_heard().is_some() {
+        if self.inherited.unheard().is_some() {
             return None;
         }
         let roster = self.lives.roster();

@@ -102,9 +102,13 @@ pub struct OfKeys {
     pub covered: Vec<(Domain, Coverage)>,
 }
 
-/// How far a node is, as its digests say.
+/// By which map a node goes, and how far it is with what was before, as its digests say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HandOvers {
+    /// The map that it goes by.
+    pub goes_by: MapId,
+    /// Whether there is a node that it has not heard ([`Inheritance::unheard`]): it can agree on nothing.
+    pub unheard: bool,
     /// The older domains that it holds something of for others to take.
     pub holds: Vec<Domain>,
     /// Whether all that it knows of have handed over to it.
@@ -135,6 +139,8 @@ impl Inheritance {
             (self.claims(), self.of_keys())
         };
         HandOvers {
+            goes_by: self.map,
+            unheard: self.unheard().is_some(),
             holds: self.holds.clone(),
             complete: self.is_complete(),
             handed,

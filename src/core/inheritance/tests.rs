@@ -55,6 +55,7 @@ fn life(node: Origin) -> (Address, Incarnation) {
 /// These, all of them keepers and up.
 fn nodes(lives: &[Origin]) -> Nodes {
     Nodes {
+        map: map(2),
         peers: Vec::new(),
         configured: lives.iter().map(|node| life(*node)).collect(),
         forgotten: Vec::new(),

@@ -119,8 +119,8 @@ impl Membership {
     /// Whether marks that this node makes on its own account would take effect, and should: it must not be the smaller side of
     /// a cut that gives up the larger one. Of two equal ones, that of the smallest address decides. An operator may always.
     ///
-    /// Who was added, or was forgotten and has returned, is counted among those that are up only once all members have taken it in: else two
-    /// sides of a cut could each take in some and be the larger one.
+    /// Who is up counts once all members have said that they have taken it in. Else two sides of a cut could each take in some that were added, or were
+    /// forgotten and have returned, and each be the larger one. So a node that has not heard all of them since it started decides nothing.
     fn decides(&self) -> bool {
         let others = self
             .peers
@@ -139,18 +139,15 @@ impl Membership {
         larger && !self.left && !self.is_removed() && !self.is_forgotten()
     }
 
-    /// Whether all other members, down or not, have said that they know a life of this one that is not forgotten. One that was not heard
-    /// since this node started knows those that `VIEW` names, unless they have been forgotten.
+    /// Whether all other members, down or not, have said since this node started that they know a life of this one that is not forgotten.
     fn is_taken_in(&self, address: Address) -> bool {
-        let from_start = self.peers.get(&address).is_none_or(Peer::is_from_start);
-        let known_before = from_start && self.forgotten.life(address).is_none();
         let mut others = self
             .peers
             .iter()
             .filter(|(a, peer)| **a != address && self.belongs(**a, peer));
-        others.all(|(_, peer)| match peer.life_known(address) {
-            Some(life) => life.is_some_and(|life| !self.forgotten.covers(address, life)),
-            None => known_before,
+        others.all(|(_, peer)| {
+            let life = peer.life_known(address);
+            life.is_some_and(|life| !self.forgotten.covers(address, life))
         })
     }
 

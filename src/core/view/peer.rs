@@ -29,8 +29,6 @@ pub(super) struct Peer {
     pub(super) up: bool,
     /// Named by `VIEW`, here or at a peer: a member even if it is never met.
     named: bool,
-    /// Named by `VIEW` here.
-    from_start: bool,
     /// Since when it is not up; `None` while it is, and before that was first looked at.
     down_since: Option<Millis>,
     /// Until when it is in the view without being up; `None` when that is over.
@@ -39,8 +37,8 @@ pub(super) struct Peer {
     reported_down: Option<Identity>,
     /// It was up before, so its next coming is a return.
     was_up: bool,
-    /// The members of whom it has last said that they are not forgotten, and their lives; `None` before it was heard.
-    takes_in: Option<BTreeMap<Address, Incarnation>>,
+    /// The members of whom it has last said, in whichever life, that they are not forgotten, and their lives; empty before it was heard.
+    takes_in: BTreeMap<Address, Incarnation>,
     /// The map that it was last heard to go by; the implicit one before it was heard.
     map: MapId,
     /// Standing and life when events were last derived.
@@ -53,12 +51,11 @@ impl Peer {
             incarnation: Incarnation::UNKNOWN,
             up: false,
             named,
-            from_start: named,
             down_since: None,
             awaited_until,
             reported_down: None,
             was_up: false,
-            takes_in: None,
+            takes_in: BTreeMap::new(),
             map: MapId::IMPLICIT,
             told: (told, Incarnation::UNKNOWN),
         }
@@ -104,20 +101,14 @@ impl Peer {
         self.incarnation = self.incarnation.max(incarnation);
     }
 
-    /// Whether `VIEW` has named it here.
-    pub(super) fn is_from_start(&self) -> bool {
-        self.from_start
-    }
-
     /// It says that it takes these for members, in these lives.
     pub(super) fn takes_in(&mut self, members: BTreeMap<Address, Incarnation>) {
-        self.takes_in = Some(members);
+        self.takes_in = members;
     }
 
-    /// The life of this member that it has last said to know and not to forget; `None` before it was heard at all.
-    pub(super) fn life_known(&self, of: Address) -> Option<Option<Incarnation>> {
-        let members = self.takes_in.as_ref()?;
-        Some(members.get(&of).copied())
+    /// The life of this member that it has last said to know and not to forget.
+    pub(super) fn life_known(&self, of: Address) -> Option<Incarnation> {
+        self.takes_in.get(&of).copied()
     }
 
     /// It says that it goes by this map.

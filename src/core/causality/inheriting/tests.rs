@@ -57,6 +57,7 @@ fn nodes(lives: &[Origin], forgotten: &[Origin]) -> Nodes {
     let life = |node: &Origin| (node.address, node.incarnation);
     let addresses: Vec<Address> = lives.iter().map(|node| node.address).collect();
     Nodes {
+        map: ENTERED.map,
         peers: Vec::new(),
         configured: lives.iter().map(life).collect(),
         forgotten: forgotten.iter().map(life).collect(),
@@ -213,6 +214,47 @@ fn who_has_forgotten_a_map_lacks_what_clients_have_seen_under_it_though_older_gr
     let restarted = CausalState::new(origin(1), Domain::UNSHARDED, LIMITS);
     let missing = restarted.unmet(None, &metadata);
     assert!(missing.is_some(), "{}", metadata.to_json());
+}
+
+#[test]
+fn that_there_is_a_map_stays_named_where_all_that_was_written_under_it_has_ended() {
+    let mut state = closed();
+    let mut metadata = naming(&[(2, 9)]);
+    let clocks = Arc::make_mut(&mut metadata.clocks);
+    clocks.cover(state.domain(), dot(2, 1));
+    let named = |state: &CausalState, metadata: &Metadata| {
+        let mut settled = metadata.clone();
+        state.settlement().settle(&mut settled);
+        let named = settled.clocks.iter().map(|(domain, _)| *domain);
+        named.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&state, &metadata), [state.domain()]);
+    // Nobody had anything of it, so there is no marker.
+    state.set_members(&[], &[(origin(2).address, origin(2).incarnation)]);
+    state.end_lives(900);
+    assert!(state.covered().has_ended(&origin(2)));
+    let of_none = Domain {
+        shard: ShardId::NONE,
+        ..state.domain()
+    };
+    assert_eq!(named(&state, &metadata), [of_none]);
+}
+
+#[test]
+fn what_is_no_shard_of_any_map_is_kept_with_no_version() {
+    let mut state = closed();
+    let mut metadata = Metadata::default();
+    let unknown = Domain {
+        map: MapId {
+            stamp: 7,
+            ..MapId::IMPLICIT
+        },
+        shard: ShardId::NONE,
+    };
+    Arc::make_mut(&mut metadata.clocks).cover(unknown, dot(9, 1));
+    let key = Key::new("k").unwrap();
+    let write = state.write(key, Content::Tombstone, metadata, 0);
+    assert!(write.version.deps.is_empty());
 }
 
 #[test]

@@ -86,6 +86,19 @@ fn what_a_node_promised_in_a_shard_that_it_has_left_holds_no_tombstones_back_aft
 }
 
 #[test]
+fn what_a_node_wrote_in_a_shard_that_it_has_left_ends_when_it_is_forgotten() {
+    let mut pair = pair();
+    for state in &mut pair {
+        state.deliver(batch(vec![write(3, 1)])).unwrap();
+        state.set_outside(Vec::new());
+        let members = [1, 2].map(|n| origin(n).address);
+        state.set_members(&members, &[(origin(3).address, origin(3).incarnation)]);
+    }
+    exchange(&mut pair);
+    assert!(pair.iter().all(|it| it.covered().has_ended(&origin(3))));
+}
+
+#[test]
 fn nothing_is_agreed_on_before_every_node_of_the_cluster_was_heard() {
     let mut pair = pair();
     let lives = [1, 2, 3].map(|n| (origin(n).address, origin(n).incarnation));
@@ -122,6 +135,10 @@ fn nothing_is_agreed_on_before_every_node_of_the_cluster_was_heard() {
     // Both may have been restarted, and node 3 have been added to their shard by what they have forgotten.
     assert!(!ask(&mut pair));
     assert!(pair.iter().all(|it| !it.covered().has_ended(&earlier)));
+    // One of them alone knows whether it was: it has not been restarted, and has heard node 3 before.
+    let mut third = CausalState::new(origin(3), ELSEWHERE, LIMITS);
+    pair[0].heed(&say(&mut third, 0));
+    assert!(!ask(&mut pair), "the other one does not");
     hear_from_elsewhere(&mut pair, origin(3));
     assert!(ask(&mut pair), "now it is lost");
 }

@@ -188,15 +188,21 @@ fn under_a_first_map_too_tombstones_stay_while_somebody_holds_something() {
 #[test]
 fn a_node_that_was_not_heard_since_the_start_is_named_until_it_is_or_is_forgotten() {
     let mut started = dealt();
-    assert_eq!(started.never_heard(), Some(origin(2).address));
+    assert_eq!(started.unheard(), Some(origin(2).address));
     started.note(&digest(origin(2), 2, holds()));
-    assert_eq!(started.never_heard(), Some(origin(3).address));
+    assert_eq!(started.unheard(), Some(origin(3).address));
     let mut forgotten = started.clone();
     forgotten.set_nodes(&nodes(&[origin(1), origin(2)]));
-    assert_eq!(forgotten.never_heard(), None);
-    // Whatever it goes by: what it knows of maps comes with what it says.
-    started.note(&digest(origin(3), 1, holds()));
-    assert_eq!(started.never_heard(), None);
+    assert_eq!(forgotten.unheard(), None);
+    let going_by = |n| HandOvers {
+        goes_by: map(n),
+        ..holds()
+    };
+    started.note(&digest(origin(3), 2, going_by(3)));
+    let its_map = "its map may name another keeper of this shard";
+    assert_eq!(started.unheard(), Some(origin(3).address), "{its_map}");
+    started.note(&digest(origin(3), 1, going_by(1)));
+    assert_eq!(started.unheard(), None);
 }
 
 #[test]

@@ -46,6 +46,36 @@ fn hear_roster(node: &mut Membership, roster: &[RosterEntry], now: Millis) -> Ve
     node.hear(&heard, now)
 }
 
+/// Each of `from` says that it takes all of `members`, and this node, for members.
+fn take_in(node: &mut Membership, from: &[Origin], members: &[Origin], now: Millis) {
+    let own = origin(1, 1_000);
+    let entry = |of: &Origin| RosterEntry {
+        address: of.address,
+        life: of.incarnation,
+        ..entry(1, 1_000, false)
+    };
+    let roster: Vec<RosterEntry> = [&own].into_iter().chain(members).map(entry).collect();
+    for from in from {
+        let heard = Heard {
+            from: *from,
+            roster: roster.clone(),
+            ..heard(2, 1_000)
+        };
+        node.hear(&heard, now);
+    }
+}
+
+fn firsts(numbers: &[u8]) -> Vec<Origin> {
+    numbers
+        .iter()
+        .map(|number| origin(*number, 1_000))
+        .collect()
+}
+
+fn take_in_each_other(node: &mut Membership, others: &[Origin], now: Millis) {
+    take_in(node, others, others, now);
+}
+
 /// As the owner of the membership does, until `end`.
 fn run_forgetting(node: &mut Membership, end: Millis) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -106,6 +136,7 @@ fn alone_among_three() -> Membership {
     let mut node = forgetful(3);
     meet(&mut node, &mut swim(2, 1_000), 0);
     meet(&mut node, &mut swim(3, 1_000), 0);
+    take_in_each_other(&mut node, &firsts(&[2, 3]), 0);
     run_forgetting(&mut node, 20_000);
     assert_eq!(node.view(), view(&[1]));
     node

@@ -45,6 +45,15 @@ fn the_smaller_side_of_a_cut_forgets_nobody_by_itself_and_of_equal_ones_that_wit
         for peer in down.iter_mut().chain(&mut up) {
             meet(&mut node, peer, 0);
         }
+        let all = down.iter().chain(&up).map(|peer| {
+            let identity = peer.identity();
+            Origin {
+                address: identity.address,
+                incarnation: identity.incarnation,
+            }
+        });
+        let all: Vec<Origin> = all.collect();
+        take_in_each_other(&mut node, &all, 0);
         let effects = run_with(&mut node, &mut up, 0, FORGET_AFTER_MS + 30_000);
         assert_eq!(!forgets(&effects).is_empty(), forgets_them);
     }
@@ -67,6 +76,8 @@ fn who_was_forgotten_and_has_returned_counts_once_all_members_have_taken_it_in()
     node.hear(&said_by_second(entry(3, 1_000, true)), 0);
     let mut back = [swim(3, 3_000)];
     meet(&mut node, &mut back[0], 10);
+    let again = [origin(2, 1_000), origin(3, 3_000)];
+    take_in(&mut node, &again[1..], &again, 10);
     let effects = run_with(&mut node, &mut back, 10, FORGET_AFTER_MS / 2);
     assert_eq!(members_and_forgotten(&node).0, view(&[1, 2, 3]));
     assert_eq!(node.view(), view(&[1, 3]), "node 2 is down");
@@ -79,6 +90,22 @@ fn who_was_forgotten_and_has_returned_counts_once_all_members_have_taken_it_in()
     let end = 2 * FORGET_AFTER_MS;
     let effects = run_with(&mut node, &mut back, crowded, end);
     assert_eq!(forgets(&effects), [(address(2), ForgetReason::Age)]);
+}
+
+#[test]
+fn who_has_not_heard_a_member_since_it_started_forgets_nobody_by_itself() {
+    // It may have been started with a longer VIEW than those who are down, and by that they may be the larger side.
+    let mut node = forgetful(4);
+    let all = firsts(&[2, 3, 4]);
+    take_in(&mut node, &all[..2], &all, 0);
+    let mut up = [swim(2, 1_000), swim(3, 1_000)];
+    let effects = run_with(&mut node, &mut up, 0, 2 * FORGET_AFTER_MS);
+    assert_eq!(forgets(&effects), []);
+    assert_eq!(node.view(), view(&[1, 2, 3]));
+    take_in(&mut node, &all[2..], &all, 2 * FORGET_AFTER_MS);
+    let end = 5 * FORGET_AFTER_MS;
+    let effects = run_with(&mut node, &mut up, 2 * FORGET_AFTER_MS, end);
+    assert_eq!(forgets(&effects), [(address(4), ForgetReason::Age)]);
 }
 
 #[test]
@@ -110,18 +137,14 @@ fn before_all() -> Swim {
     Swim::new(identity, PARAMETERS.timing, rng)
 }
 
-/// What `number` says, who has taken in nodes 1 to 3 and the one before all.
-fn takes_in_all(number: u8, marks: &[ForgetMark]) -> Heard {
-    let first = RosterEntry {
-        address: before_all().identity().address,
-        ..entry(1, 1_000, false)
+/// Nodes 2 and 3, and the one before all.
+fn others() -> [Origin; 3] {
+    let first = before_all().identity();
+    let first = Origin {
+        address: first.address,
+        incarnation: first.incarnation,
     };
-    let others = (1..=3).map(|number| entry(number, 1_000, false));
-    Heard {
-        forgotten: marks.to_vec(),
-        roster: [first].into_iter().chain(others).collect(),
-        ..heard(number, 1_000)
-    }
+    [origin(2, 1_000), origin(3, 1_000), first]
 }
 
 #[test]
@@ -129,12 +152,12 @@ fn members_that_are_up_take_turns_so_that_one_mark_is_enough() {
     let mut peers = [before_all()];
     let mut node = forgetful(3);
     meet(&mut node, &mut peers[0], 0);
-    node.hear(&takes_in_all(2, &[]), 0);
-    node.hear(&takes_in_all(3, &[]), 0);
+    take_in_each_other(&mut node, &others(), 0);
     let turn = FORGET_AFTER_MS + TURN_MS;
     let effects = run_with(&mut node, &mut peers, 0, turn - 10);
     assert_eq!(forgets(&effects), [], "another is up that comes before it");
-    node.hear(&takes_in_all(2, &[mark(2, 3, 3, 5)]), turn - 10);
+    hear_marks(&mut node, &[mark(2, 3, 3, 5)], turn - 10);
+    take_in_each_other(&mut node, &others(), turn - 10);
     let effects = run_with(&mut node, &mut peers, turn, turn + ANNOUNCE_MS);
     assert_eq!(forgets(&effects), [(address(2), ForgetReason::Age)]);
 }
@@ -144,12 +167,15 @@ fn with_two_down() -> Membership {
     let mut node = node(5);
     meet(&mut node, &mut swim(2, 1_000), 0);
     meet(&mut node, &mut swim(3, 1_000), 0);
+    let all = firsts(&[2, 3, 4, 5]);
+    take_in(&mut node, &all[..2], &all, 0);
     run(&mut node, 9_000);
     meet(&mut node, &mut swim(3, 2_000), 9_000);
     run(&mut node, 20_000);
     for number in [4, 5] {
         meet(&mut node, &mut swim(number, 1_000), 20_000);
     }
+    take_in(&mut node, &all[2..], &all, 20_000);
     node
 }
 
@@ -180,6 +206,7 @@ fn for_room_somebody_is_forgotten_once_there_was_none_for_a_turn_and_the_next_on
     // One that has just gone down may be back at once.
     let mut node = node_with(PARAMETERS, 3);
     let mut peers = [swim(2, 1_000), swim(3, 1_000)];
+    take_in_each_other(&mut node, &firsts(&[2, 3]), 0);
     run_with(&mut node, &mut peers, 0, 1_000);
     let [up, _] = peers;
     let mut up = [up];
@@ -204,9 +231,7 @@ fn for_room_members_that_are_up_take_turns() {
         meet(&mut node, &mut swim(number, 1_000), 0);
     }
     meet(&mut node, &mut peers[0], 0);
-    for number in [2, 3] {
-        node.hear(&takes_in_all(number, &[]), 0);
-    }
+    take_in_each_other(&mut node, &others(), 0);
     run_with(&mut node, &mut peers, 0, 20_000);
     assert_eq!(
         node.make_room(2 * TURN_MS - 1, 30_000, 1),
@@ -240,6 +265,7 @@ fn removal_marks_on_those_who_were_forgotten_by_age_are_bounded() {
     let mut now = 0;
     for number in 2..7 {
         meet(&mut node, &mut swim(number, 1_000), now);
+        take_in_each_other(&mut node, &firsts(&[number]), now);
         assert_eq!(
             node.remove(address(number), now, now).0,
             RemoveOutcome::Removed
