@@ -56,11 +56,10 @@ fn life(node: Origin) -> (Address, Incarnation) {
 fn nodes(lives: &[Origin]) -> Nodes {
     Nodes {
         map: map(2),
-        peers: Vec::new(),
         configured: lives.iter().map(|node| life(*node)).collect(),
-        forgotten: Vec::new(),
         keepers: vec![lives.iter().map(|node| node.address).collect()],
         up: lives.iter().map(|node| node.address).collect(),
+        ..Nodes::default()
     }
 }
 

@@ -13,7 +13,28 @@ impl Stage {
             forget_after_ms: 8_000,
             ..config::Membership::default()
         };
-        Self::with(size, settings).once_all_are_up(size).await
+        let stage = Self::with(size, settings).once_all_are_up(size).await;
+        stage.take_in_each_other(size).await;
+        stage
+    }
+
+    /// All peers say that they take all for members.
+    async fn take_in_each_other(&self, size: u8) {
+        let entry = |number| RosterEntry {
+            address: address(number),
+            life: life(number),
+            forgotten: false,
+            outside: false,
+        };
+        let roster: Vec<RosterEntry> = (1..=size).map(entry).collect();
+        for number in 2..=size {
+            let roster = roster.clone();
+            self.hear(Heard {
+                roster,
+                ..heard(number)
+            })
+            .await;
+        }
     }
 
     async fn forget(&self, number: u8) -> RemoveOutcome {
@@ -146,6 +167,7 @@ fn a_member_down_for_the_time_set_is_forgotten_and_a_live_or_removed_one_is_not(
 fn the_one_that_has_been_down_for_longest_is_forgotten_to_make_room() {
     in_virtual_time(async {
         let mut stage = Stage::with_all_up(5).await;
+        stage.take_in_each_other(5).await;
         let crowded = ForgetLongestDown { crowded_ms: 60_000 };
         stage.tell(crowded);
         assert_eq!(stage.read_view().await, view(&[1, 2, 3, 4, 5]));
