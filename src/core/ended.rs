@@ -279,18 +279,20 @@ impl Settlement {
 }
 
 fn leave_out(closed: &Closed, metadata: &mut Metadata) {
-    let stands_in = |domain: &Domain| domain.map == closed.map && domain.shard == ShardId::NONE;
-    let goes =
-        |(domain, group): (&Domain, &Clock)| stands_in(domain) || closed.satisfies(domain, group);
-    let names_it = |(domain, _): (&Domain, _)| domain.map >= closed.map && !stands_in(domain);
+    let names_no_shard =
+        |domain: &Domain| domain.map == closed.map && domain.shard == ShardId::NONE;
+    let goes = |(domain, group): (&Domain, &Clock)| {
+        names_no_shard(domain) || closed.satisfies(domain, group)
+    };
+    let names_it = |(domain, _): (&Domain, _)| domain.map >= closed.map && !names_no_shard(domain);
     let is_named = metadata.clocks.iter().any(names_it);
     if is_named && !metadata.clocks.iter().any(goes) {
         return;
     }
     let stays = metadata.clocks.iter().filter(|group| !goes(*group));
     let stays = stays.map(|(domain, group)| (*domain, group.clone()));
-    let stand_in = closed.stand_in().filter(|_| !is_named);
-    metadata.clocks = Arc::new(stays.chain(stand_in).collect());
+    let named = closed.stand_in().filter(|_| !is_named);
+    metadata.clocks = Arc::new(stays.chain(named).collect());
 }
 
 #[cfg(test)]
