@@ -382,7 +382,13 @@ impl Run {
                 return;
             }
             if began.elapsed() > behind + QUIET_AT_MOST {
-                return self.violation("tombstones stay", format!("{left} tombstones are left"));
+                let metrics = self.cluster.metrics();
+                let lines = metrics.iter().flat_map(|text| text.lines());
+                let held: Vec<&str> = lines
+                    .filter(|line| line.contains("held_back_by{"))
+                    .collect();
+                let text = format!("{left} tombstones are left: {held:?}");
+                return self.violation("tombstones stay", text);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
