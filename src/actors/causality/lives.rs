@@ -139,9 +139,7 @@ impl Causality {
     /// Has room made while there are too many tombstones and some member holds them back. Whom, if anybody, the view decides.
     fn mind_crowd(&mut self) {
         let now = self.parts.uptime.now();
-        // Forgetting somebody helps nothing while another one has yet to be heard.
-        let unheard = self.state.inherited().unheard().is_some();
-        let crowded = self.tombstones_full && self.holder.is_some() && !unheard;
+        let crowded = self.tombstones_full && self.state.may_forgetting_help(self.holder);
         self.parts
             .metrics
             .tombstones_crowded

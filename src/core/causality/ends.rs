@@ -319,6 +319,12 @@ impl CausalState {
         Ok(())
     }
 
+    /// Whether tombstones, which `holder` holds back, could go if some member were forgotten: not while a node has yet to be heard, since
+    /// nothing is collected before.
+    pub fn may_forgetting_help(&self, holder: Option<Holder>) -> bool {
+        holder.is_some() && self.inherited.unheard().is_none()
+    }
+
     /// Lets go what need not be remembered of ended lives any more.
     pub fn expire_ended(&mut self, rules: &EndRules) {
         let before = self.ended.len();
